@@ -1,0 +1,334 @@
+"""The model card: one Markdown page per model, rendered from the records of its run.
+
+The template is `model_cards/template.md`. What a person has to say about a model (what it is, what it is for,
+what it cannot do) stands in `model_cards/NAME.md`; it is used where the model of that name was trained on the
+data that the text is about. Every number comes from a record: nothing is computed or assumed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
+
+MODEL_CARDS = Path(__file__).resolve().parent.parent / "model_cards"
+MARK = "<!-- rendered from the records of the run; an edited card is left as it is: {} -->"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+PIPELINE_TAGS = {
+    "GenHubAE": "image-feature-extraction",
+    "GenHubVAE": "unconditional-image-generation",
+    "GenHubGAN": "unconditional-image-generation",
+    "GenHubCGAN": "unconditional-image-generation",
+    "GenHubClassifier": "image-classification",
+    "GenHubDiscriminator": "image-classification",
+}
+FAMILIES = {
+    "GenHubAE": "autoencoder",
+    "GenHubVAE": "vae",
+    "GenHubGAN": "gan",
+    "GenHubCGAN": "conditional-gan",
+    "GenHubClassifier": "classifier",
+    "GenHubDiscriminator": "discriminator",
+}
+# What a reader needs to read a figure; a metric without a row here is shown under its own name.
+METRIC_NAMES = {
+    "accuracy": "Accuracy (higher is better)",
+    "class_accuracy": "Share of samples that the judge assigns to the class asked for (higher is better)",
+    "reconstruction_mse": "Mean squared error of reconstructions (lower is better)",
+    "fid": "Fréchet distance in the judge's features (lower is better)",
+    "kid": "Kernel distance in the judge's features (lower is better)",
+    "precision": "Precision (higher is better)",
+    "recall": "Recall (higher is better)",
+}
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a model folder says about its model, and the hand-written part that belongs to it."""
+
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    protocol: dict[str, Any]
+    metrics: dict[str, float | int | str]
+    hand: dict[str, Any]
+    hand_text: str
+    description: str
+
+    @property
+    def name(self) -> str:
+        return self.summary.get("name") or self.config.get("metadata", {}).get("name") or "model"
+
+    @property
+    def class_name(self) -> str:
+        return self.config["class"]
+
+
+def render_card(folder: str | Path, repo_id: str | None = None) -> str:
+    """The README.md of a model folder, as text; the same records always give the same text.
+
+    Args:
+        folder: holds config.json, and where they exist training_summary.json, metrics.json and samples.png.
+        repo_id: the repository that the usage example loads. Without it the example loads the model's name if
+            the model has a hand-written part, else the path of a folder.
+
+    Raises:
+        ValueError: config.json is missing, or one of the records is not what it should be.
+    """
+    folder = Path(folder)
+    records = read_records(folder)
+    source = repo_id or (records.name if records.hand else "path/to/the/folder")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(MODEL_CARDS, encoding="utf-8"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML: values in table cells go through the filter below
+    )
+    environment.filters["cell"] = table_cell
+    text = environment.get_template("template.md").render(
+        metadata=card_data(records).to_yaml(),
+        title=records.hand.get("title", records.name),
+        about=records.hand_text or records.description,
+        class_name=records.class_name,
+        usage=usage(records, source),
+        samples=(folder / "samples.png").is_file(),
+        facts=training_facts(records),
+        metrics=metric_rows(records),
+        protocol=protocol_rows(records.protocol),
+        dataset=dataset_label(records),
+        jpeg_copy="jpeg" in dataset_label(records).lower(),
+    )
+    return f"{text.rstrip()}\n\n{MARK.format(checksum(text))}\n"
+
+
+def is_rendered(card: str) -> bool:
+    """True if the text is what `render_card` or the Hub mixin wrote, with nothing changed by hand."""
+    text, _, mark = card.rstrip().rpartition("\n\n")
+    return mark == MARK.format(checksum(text)) or "[PytorchModelHubMixin]" in card
+
+
+def checksum(text: str) -> str:
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
+
+
+def read_records(folder: Path) -> Records:
+    """The records of a model folder. Raises ValueError naming the file that is missing or malformed."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config.get("class"), str):
+        raise ValueError(f'{folder / "config.json"}: no "class" in it; save the model with save_pretrained')
+    summary = read_json(folder / "training_summary.json", default={})
+    measured = read_json(folder / "metrics.json", default={"protocol": {}, "metrics": {}})
+    if not all(isinstance(measured.get(part), dict) for part in ("protocol", "metrics")):
+        raise ValueError(
+            f'{folder / "metrics.json"}: needs "protocol" and "metrics"; run training/evaluate.py again'
+        )
+    metrics = {
+        key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)
+    }
+    description = read_description(folder / "training_config.yaml")
+    records = Records(config, summary, measured["protocol"], metrics, {}, "", description)
+    hand, text = hand_written(records.name)
+    if hand and same_data(recorded_dataset(records), hand["dataset"]):
+        records = replace(records, hand=hand, hand_text=text)
+    return records
+
+
+def read_json(path: Path, default: dict | None = None) -> dict[str, Any]:
+    if not path.is_file():
+        if default is not None:
+            return default
+        raise ValueError(f"{path}: no such file; save the model with save_pretrained")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: must hold a JSON object, got {type(value).__name__}")
+    return value
+
+
+def read_description(path: Path) -> str:
+    """What the recipe says about itself, for a model that has no hand-written part."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no valid YAML ({error})") from error
+    return str((config or {}).get("description") or "").strip()
+
+
+def hand_written(name: str) -> tuple[dict[str, Any], str]:
+    """The front matter and the text of `model_cards/NAME.md`; both empty where there is none."""
+    path = MODEL_CARDS / f"{name}.md"
+    if name == "template" or not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
+        return {}, ""
+    _, front, text = path.read_text(encoding="utf-8").split("---\n", 2)
+    return yaml.safe_load(front), text.strip()
+
+
+def recorded_dataset(records: Records) -> str:
+    """What the records call the data; the evaluation's name for it first, because figures stand beside it."""
+    places = (records.protocol, records.summary, records.config.get("metadata", {}))
+    return str(next((place["dataset"] for place in places if place.get("dataset")), ""))
+
+
+def same_data(recorded: str, written: str) -> bool:
+    """Whether a text about `written` fits: the same name, or a folder or short name that ends in it.
+
+    Another Hub id never fits: `uoft-cs/cifar10` is not "CIFAR-10 (JPEG copy)".
+    """
+
+    def key(name: str) -> str:
+        last = re.sub(r"\(.*?\)", "", name).rstrip("/ ").rpartition("/")[2]
+        return re.sub(r"[^a-z0-9]", "", last.lower())
+
+    return recorded == written or (not HUB_ID.fullmatch(recorded) and key(recorded) == key(written))
+
+
+def dataset_label(records: Records) -> str:
+    """What to call the data in the card; never a path of the machine that trained."""
+    given = records.protocol.get("dataset") or records.hand.get("dataset") or recorded_dataset(records)
+    if given.startswith(("/", ".", "~")) or given.count("/") > 1:
+        return f"local folder {Path(given).name}"
+    return given or "unnamed data"
+
+
+def card_data(records: Records) -> ModelCardData:
+    """The metadata block; every metric becomes a model-index entry, with the data it was measured on."""
+    family = FAMILIES.get(records.class_name)
+    label = dataset_label(records)
+    hub_ids = records.hand.get("hub_datasets") or ([label] if HUB_ID.fullmatch(label) else None)
+    task = PIPELINE_TAGS.get(records.class_name, "unconditional-image-generation")
+    results = [
+        EvalResult(
+            task_type=task,
+            dataset_type=label if HUB_ID.fullmatch(label) else slug(label),
+            dataset_name=label,
+            dataset_split=records.protocol.get("split"),
+            metric_type=key,
+            metric_name=METRIC_NAMES.get(key, key).partition(" (")[0],
+            metric_value=value,
+        )
+        for key, value in records.metrics.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    ]
+    return ModelCardData(
+        license="mit",
+        library_name="genhub",
+        pipeline_tag=task,
+        tags=[tag for tag in ("genhub", family, "pytorch_model_hub_mixin", "model_hub_mixin") if tag],
+        datasets=hub_ids,
+        model_name=records.name,
+        eval_results=results or None,
+    )
+
+
+def usage(records: Records, source: str) -> str:
+    """Five lines or fewer from the import to a result, with the shapes that they give."""
+    name, classes = records.class_name, records.config.get("class_names") or []
+    channels, size = records.config.get("channels"), records.config.get("image_size")
+    lines = [f"from genhub import {name}, images", f'model = {name}.from_pretrained("{source}")']
+    opened = f'images.from_pil(Image.open("image.png"), {channels}, {size})[None]'
+    match name:
+        case "GenHubClassifier":
+            lines = ["from PIL import Image", *lines]
+            lines.append(f"probabilities = model.predict({opened})  # (1, {len(classes)})")
+            lines.append("print(dict(zip(model.class_names, probabilities[0].tolist())))")
+        case "GenHubAE":
+            lines = ["from PIL import Image", *lines]
+            lines.append(f"image = images.to_signed({opened})  # (1, {channels}, {size}, {size}) in [-1, 1]")
+            rebuilt = f"model.reconstruct(image{', labels=0' if classes else ''})"
+            lines.append(f'images.save_png(images.to_uint8({rebuilt})[0], "rebuilt.png", scale=4)')
+        case "GenHubDiscriminator":
+            lines.append(
+                f"print(model.image_shape)  # ({channels}, {size}, {size}): it takes such images in [-1, 1]"
+            )
+        case _:
+            count = len(classes) or 16
+            labels = f"labels=list(range({count})), " if classes else ""
+            shape = f"({count}, {channels}, {size}, {size})"
+            lines.append(f"samples = model.generate({count}, {labels}seed=0)  # {shape} in [-1, 1]")
+            lines.append('images.save_png(images.grid(images.to_uint8(samples)), "samples.png", scale=4)')
+    return "\n".join(lines)
+
+
+def training_facts(records: Records) -> list[tuple[str, str]]:
+    """Rows (what, value) of the run's summary; a fact that was not recorded has no row."""
+    summary = records.summary
+    rows = [
+        ("Data", dataset_label(records)),
+        ("Recipe", summary.get("recipe")),
+        ("Steps", whole(summary.get("steps"))),
+        ("Images seen", whole(summary.get("images_seen"))),
+        ("Training time", duration(summary.get("train_seconds"))),
+        ("Images per second", number(summary.get("images_per_second"))),
+        ("Hardware", words(summary.get("hardware"))),
+        ("Weight averaging (EMA)", words(summary.get("ema"))),
+        ("Parameters", words(summary.get("parameters"))),
+        ("Versions", words(summary.get("versions"))),
+        ("Status", summary.get("status")),
+        ("Date", summary.get("date")),
+    ]
+    return [(what, str(value)) for what, value in rows if value not in (None, "")] if summary else []
+
+
+def metric_rows(records: Records) -> list[tuple[str, str, str]]:
+    """Rows (key, meaning, value), one per recorded metric."""
+    return [(key, METRIC_NAMES.get(key, key), number(value)) for key, value in records.metrics.items()]
+
+
+def protocol_rows(protocol: dict[str, Any]) -> list[tuple[str, str]]:
+    """Rows (what, value) for everything that the evaluation recorded about itself."""
+    return [
+        (key.replace("_", " "), str(value)[:16] if key.endswith("sha256") else words(value))
+        for key, value in protocol.items()
+        if value is not None
+    ]
+
+
+def words(value: Any) -> str | None:
+    """A recorded value as one line: `generator 1,234, discriminator 567` for a mapping."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {words(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(words(item)) for item in value)
+    return whole(value) if isinstance(value, int) else number(value)
+
+
+def whole(value: Any) -> str | None:
+    return f"{value:,}" if isinstance(value, int) else None if value is None else str(value)
+
+
+def number(value: Any) -> str | None:
+    """Four significant digits, which is more than any of the figures deserves."""
+    return f"{value:.4g}" if isinstance(value, float) else None if value is None else str(value)
+
+
+def duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def table_cell(text: str) -> str:
+    """A value that cannot break out of its cell."""
+    return " ".join(str(text).split()).replace("|", "\\|")

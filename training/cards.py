@@ -197,9 +197,7 @@ def same_data(recorded: str, written: str) -> bool:
 def dataset_label(records: Records) -> str:
     """What to call the data in the card; never a path of the machine that trained."""
     given = records.protocol.get("dataset") or records.hand.get("dataset") or recorded_dataset(records)
-    if given.startswith(("/", ".", "~")) or given.count("/") > 1:
-        return f"local folder {Path(given).name}"
-    return given or "unnamed data"
+    return words(given) or "unnamed data"
 
 
 def card_data(records: Records) -> ModelCardData:
@@ -266,7 +264,7 @@ def training_facts(records: Records) -> list[tuple[str, str]]:
     summary = records.summary
     rows = [
         ("Data", dataset_label(records)),
-        ("Recipe", summary.get("recipe")),
+        ("Recipe", words(summary.get("recipe"))),
         ("Steps", whole(summary.get("steps"))),
         ("Images seen", whole(summary.get("images_seen"))),
         ("Training time", duration(summary.get("train_seconds"))),
@@ -297,6 +295,8 @@ def protocol_rows(protocol: dict[str, Any]) -> list[tuple[str, str]]:
 
 def words(value: Any) -> str | None:
     """A recorded value as one line: `generator 1,234, discriminator 567` for a mapping."""
+    if isinstance(value, str) and (value.startswith(("/", ".", "~")) or value.count("/") > 1):
+        return f"{Path(value).name} (local)"  # paths of a machine are not published
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

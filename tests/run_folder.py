@@ -1,0 +1,87 @@
+"""A finished training run in miniature: the folders and records of train.py, around tiny real models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from genhub import GenHubCGAN, GenHubDiscriminator
+
+DIGITS = [str(digit) for digit in range(10)]
+SUMMARY = {
+    "name": "cgan-digits",
+    "recipe": "digits/cgan",
+    "dataset": "digits",
+    "steps": 1500,
+    "images_seen": 96000,
+    "train_seconds": 61.5,
+    "images_per_second": 1561.5,
+    "parameters": {"model": 1344, "discriminator": 75},
+    "hardware": "2 CPU cores",
+    "versions": {"torch": "2.11.0"},
+    "ema": 0.999,
+    "status": "finished",
+    "date": "2026-01-31",
+}
+METRICS = {
+    "protocol": {
+        "dataset": "digits",
+        "split": "test",
+        "samples": 1000,
+        "seed": 0,
+        "judge": "classifier-digits",
+        "judge_sha256": "5e" * 32,
+        "weights": "ema",
+        "versions": {"torch": "2.11.0"},
+        "hardware": "2 CPU cores",
+    },
+    "metrics": {"class_accuracy": 0.98125},
+}
+MODEL_FILES = {
+    "README.md",
+    "config.json",
+    "discriminator/config.json",
+    "discriminator/model.safetensors",
+    "metrics.json",
+    "model.safetensors",
+    "samples.png",
+    "training_config.yaml",
+    "training_log.jsonl",
+    "training_summary.json",
+}
+
+
+def tiny_cgan(seed: int = 0) -> GenHubCGAN:
+    """A conditional generator of 8×8 images with random weights."""
+    torch.manual_seed(seed)
+    stages = [{"op": "label"}, {"op": "dense", "width": 64}, {"op": "reshape", "size": 8, "act": "tanh"}]
+    model = GenHubCGAN(latent_dim=4, stages=stages, image_size=8, channels=1, class_names=DIGITS)
+    model.metadata = {"name": "cgan-digits", "dataset": "digits"}
+    return model.eval()
+
+
+def make_run(folder: Path) -> Path:
+    """Writes the run into `folder`, with its model in `folder/final`; returns `folder`."""
+    final = folder / "final"
+    tiny_cgan().save_pretrained(final)
+    stages = [{"op": "flatten"}, {"op": "label"}, {"op": "dense", "width": 1}]
+    critic = GenHubDiscriminator(stages=stages, image_size=8, channels=1, class_names=DIGITS)
+    critic.save_pretrained(final / "discriminator")
+    (final / "discriminator" / "README.md").unlink(missing_ok=True)
+    (final / "samples.png").write_bytes(b"\x89PNG" + bytes(2000))
+    (final / "training_config.yaml").write_text("name: cgan-digits\ndescription: A tiny example.\n")
+    (final / "training_log.jsonl").write_text('{"step": 1}\n')
+    write_json(final / "training_summary.json", SUMMARY)
+    write_json(final / "metrics.json", METRICS)
+    for name in ("checkpoints", "grids"):
+        (folder / name).mkdir()
+    (folder / "checkpoints" / "last.pt").write_bytes(b"not for the Hub")
+    (folder / "log.jsonl").write_text('{"step": 1}\n')
+    write_json(folder / "summary.json", SUMMARY)
+    return folder
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")

@@ -1,0 +1,238 @@
+"""The model card says what was recorded, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hub_double import card_errors
+from huggingface_hub import ModelCard
+from PIL import Image
+from run_folder import DIGITS, make_run, tiny_cgan, write_json
+
+from genhub import GenHubAE, GenHubClassifier, GenHubGAN, GenHubVAE
+from training import cards
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLED = ["cgan-digits"] + [
+    f"{kind}-{data}" for kind in ("ae", "vae", "dcgan", "cgan", "classifier") for data in ("mnist", "cifar10")
+]
+
+
+@pytest.fixture
+def final(tmp_path):
+    return make_run(tmp_path / "run") / "final"
+
+
+def rewrite(folder, name, change):
+    path = folder / name
+    record = json.loads(path.read_text())
+    change(record)
+    write_json(path, record)
+
+
+def test_metadata_is_what_the_hub_accepts(final):
+    card = cards.render_card(final)
+    assert card_errors(card) == []
+    data = ModelCard(card).data
+    assert (data.license, data.library_name, data.pipeline_tag) == (
+        "mit",
+        "genhub",
+        "unconditional-image-generation",
+    )
+    assert {"genhub", "conditional-gan"} <= set(data.tags)
+    (result,) = data.eval_results
+    assert (result.metric_type, result.metric_value) == ("class_accuracy", 0.98125)
+    assert (result.dataset_name, result.dataset_split) == ("digits", "test")
+
+
+def test_card_survives_the_hubs_own_reader_and_writer(final):
+    card = cards.render_card(final)
+    assert str(ModelCard(card)) == card
+
+
+def test_facts_and_figures_are_the_recorded_ones(final):
+    card = cards.render_card(final)
+    for row in (
+        "| Steps | 1,500 |",
+        "| Images seen | 96,000 |",
+        "| Training time | 1 min 2 s |",
+        "| Hardware | 2 CPU cores |",
+        "| Recipe | digits/cgan |",
+        "| Parameters | model 1,344, discriminator 75 |",
+        "(`class_accuracy`) | 0.9812 |",
+        "| judge | classifier-digits |",
+        "| samples | 1,000 |",
+        "![samples](samples.png)",
+    ):
+        assert row in card
+    rewrite(final, "metrics.json", lambda record: record["metrics"].update(class_accuracy=0.5, other=7))
+    changed = cards.render_card(final)
+    assert "(`class_accuracy`) | 0.5 |" in changed
+    assert "(`other`) | 7 |" in changed
+    assert "0.98" not in changed
+
+
+def test_no_figure_without_a_record(final):
+    for name in ("metrics.json", "training_summary.json", "samples.png"):
+        (final / name).unlink()
+    card = cards.render_card(final)
+    body = card.partition("## Use")[2].partition("## Evaluation")[2]
+    assert "No measurement has been recorded." in body
+    assert re.findall(r"\d", body.partition("<!--")[0]) == []
+    assert "model-index" not in card
+    assert "## Training" not in card
+    assert "![samples]" not in card
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_figure_that_is_no_number_stays_out_of_the_model_index(final, value):
+    rewrite(final, "metrics.json", lambda record: record["metrics"].update(fid=value))
+    card = cards.render_card(final)
+    assert card_errors(card) == []
+    assert [r.metric_type for r in ModelCard(card).data.eval_results] == ["class_accuracy"]
+    assert f"(`fid`) | {value} |" in card
+
+
+def test_rendering_is_deterministic(final):
+    code = "import sys; from training.cards import render_card; sys.stdout.write(render_card(sys.argv[1]))"
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code, final],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        for seed in ("1", "2")
+    }
+    assert texts == {cards.render_card(final)}
+
+
+def test_jpeg_copy_is_named_beside_every_figure(final):
+    def copy(record):
+        record["protocol"]["dataset"] = "CIFAR-10 (JPEG copy)"
+
+    rewrite(final, "metrics.json", copy)
+    rewrite(final, "training_summary.json", lambda record: record.update(name="cgan-cifar10"))
+    card = cards.render_card(final)
+    assert "Value on CIFAR-10 (JPEG copy)" in card
+    assert "must not\nbe compared with published ones" in card.partition("## Evaluation")[2]
+    assert ModelCard(card).data.eval_results[0].dataset_name == "CIFAR-10 (JPEG copy)"
+    assert "deer, dog" in card
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fits"),
+    [("digits", True), ("/data/digits", True), ("uoft-cs/cifar10", False), ("fashion-digits", False)],
+)
+def test_hand_written_part_only_where_it_is_true(final, dataset, fits):
+    rewrite(final, "metrics.json", lambda record: record["protocol"].update(dataset=dataset))
+    assert ("scikit-learn" in cards.render_card(final)) is fits
+
+
+def test_without_a_hand_written_part_the_recipe_describes_the_model(final):
+    rewrite(final, "training_summary.json", lambda record: record.update(name="my-own"))
+    assert "A tiny example." in cards.render_card(final)
+    (final / "training_config.yaml").unlink()
+    assert "Nobody has written down yet" in cards.render_card(final)
+
+
+@pytest.mark.parametrize("path", ["/home/someone/pictures/cats", "../pictures/cats", "~/cats", "a/b/cats"])
+def test_a_local_path_is_not_published(final, path):
+    rewrite(final, "metrics.json", lambda record: record["protocol"].update(dataset=path))
+    rewrite(final, "training_summary.json", lambda record: record.update(dataset=path, recipe=path))
+    card = cards.render_card(final)
+    assert path not in card
+    assert "cats (local)" in card
+
+
+def test_a_hub_dataset_is_linked(final):
+    rewrite(final, "metrics.json", lambda record: record["protocol"].update(dataset="someone/cats"))
+    data = ModelCard(cards.render_card(final)).data
+    assert data.datasets == ["someone/cats"]
+    assert data.eval_results[0].dataset_type == "someone/cats"
+
+
+def test_values_cannot_break_out_of_the_tables(final):
+    rewrite(final, "training_summary.json", lambda record: record.update(hardware="one | two\n\n# three"))
+    assert "| Hardware | one \\| two # three |" in cards.render_card(final)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("config.json", None, "no such file"),
+        ("config.json", "{", "no valid JSON"),
+        ("config.json", "[]", "must hold a JSON object"),
+        ("config.json", '{"image_size": 8}', 'no "class"'),
+        ("metrics.json", '{"metrics": 3}', 'needs "protocol" and "metrics"'),
+        ("training_config.yaml", "a: [", "no valid YAML"),
+    ],
+)
+def test_a_malformed_record_is_named(final, name, content, complaint):
+    (final / name).unlink()
+    if content is not None:
+        (final / name).write_text(content)
+    with pytest.raises(ValueError, match=re.escape(complaint)) as error:
+        cards.render_card(final)
+    assert name in str(error.value)
+
+
+def test_edited_cards_are_told_from_rendered_ones(final):
+    card = cards.render_card(final)
+    assert cards.is_rendered(card)
+    assert not cards.is_rendered(card.replace("1,500", "2,500"))
+    assert not cards.is_rendered("# Mine\n")
+    assert cards.is_rendered(str(tiny_cgan().generate_model_card()))
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_bundled_model_has_a_hand_written_part(name):
+    front, text = cards.hand_written(name)
+    assert set(front) <= {"title", "dataset", "hub_datasets"}
+    assert front["title"]
+    assert "**Intended use.**" in text
+    assert "**Limits.**" in text
+    if name.endswith("cifar10"):
+        assert front["dataset"] == "CIFAR-10 (JPEG copy)"
+        assert "JPEG" in text
+        assert "compared with published ones" in " ".join(text.split())
+
+
+def test_no_hand_written_part_is_left_over():
+    assert {path.stem for path in cards.MODEL_CARDS.glob("*.md")} == {*BUNDLED, "template"}
+
+
+DENSE = {"op": "dense", "width": 64}
+PIXELS = {"op": "reshape", "size": 8, "act": "tanh"}
+ENCODER = [{"op": "flatten"}, {"op": "dense", "width": 16, "act": "relu"}]
+SIZE = {"image_size": 8, "channels": 1}
+FAMILIES = {
+    "cgan": tiny_cgan,
+    "gan": lambda: GenHubGAN(latent_dim=4, stages=[DENSE, PIXELS], **SIZE),
+    "ae": lambda: GenHubAE(latent_dim=4, encoder=ENCODER, decoder=[DENSE, PIXELS], **SIZE),
+    "vae": lambda: GenHubVAE(latent_dim=4, encoder=ENCODER, decoder=[DENSE, PIXELS], **SIZE),
+    "classifier": lambda: GenHubClassifier(
+        stages=[*ENCODER, {"op": "dense", "width": 10}], class_names=DIGITS, **SIZE
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_usage_example_runs(family, tmp_path, monkeypatch, capsys):
+    FAMILIES[family]().save_pretrained(tmp_path / "model")
+    code = re.search(
+        r"```python\n(.*?)```", cards.render_card(tmp_path / "model", str(tmp_path / "model")), re.S
+    )[1]
+    assert len(code.splitlines()) <= 5
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (20, 30), "red").save("image.png")
+    exec(compile(code, "the card's example", "exec"), {})
+    made = {path.name for path in tmp_path.glob("*.png")} - {"image.png"}
+    assert made or "'0'" in capsys.readouterr().out

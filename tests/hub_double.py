@@ -8,9 +8,11 @@ the double directly, and the client under test reaches it by `HF_ENDPOINT` or `H
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -95,6 +97,31 @@ class Reply(Exception):
         self.body = body if isinstance(body, bytes) else json.dumps(body if body is not None else {}).encode()
 
 
+class Server(ThreadingHTTPServer):
+    """A server that can hang up: connections that a client keeps open would outlive an ordinary one."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: object) -> None:
+        self.connections: list[socket.socket] = []
+        super().__init__(*args)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):  # the client was faster
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Silent: clients that are killed, or hung up on, are what the double is for."""
+
+
 class HubDouble:
     """`with HubDouble() as double:` serves until the block ends.
 
@@ -114,9 +141,8 @@ class HubDouble:
         self._servers = [self._serve(HubHandler), self._serve(StorageHandler)]
         self.url, self.storage_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
 
-    def _serve(self, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type(handler.__name__, (handler,), {"double": self}))
-        server.daemon_threads = True
+    def _serve(self, handler: type[BaseHTTPRequestHandler]) -> Server:
+        server = Server(("127.0.0.1", 0), type(handler.__name__, (handler,), {"double": self}))
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return server
 
@@ -129,9 +155,7 @@ class HubDouble:
     def stop(self) -> None:
         """Stops both servers; a client then finds nothing at `url`, as when it is offline."""
         while self._servers:
-            server = self._servers.pop()
-            server.shutdown()
-            server.server_close()
+            self._servers.pop().stop()
 
     def create(self, repo_id: str, *, private: bool = False, gated: bool = False) -> Repo:
         """Adds a repository the way the Hub does: with one commit that holds `.gitattributes`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_double import OTHER_TOKEN, WRITE_TOKEN, HubDouble
+from hub_double import OTHER_TOKEN, WRITE_TOKEN, Fault, HubDouble, large_file
 from huggingface_hub import ModelCard, constants
 from run_folder import make_run, tiny_cgan
 
-from genhub import GenHubCGAN, GenHubDiscriminator, GenHubGAN, LoadError, load
+from genhub import GenHubCGAN, GenHubDiscriminator, GenHubGAN, LoadError, hub, load
 from training import cards
 
 REPO = "alice/cgan-digits"
@@ -173,6 +174,13 @@ def test_without_a_login_public_models_load_and_missing_ones_are_said_to_be_miss
         GenHubCGAN.from_pretrained("alice/nothing")
 
 
+def test_a_token_that_the_hub_does_not_know(client, finished):
+    client.add(REPO, contents(finished))
+    with pytest.raises(LoadError, match=r"does not accept the token; .*hf auth login.*token=False"):
+        GenHubCGAN.from_pretrained(REPO, token="token-that-nobody-has")
+    assert GenHubCGAN.from_pretrained(REPO, token=False).num_classes == 10
+
+
 def broken(finished, tmp_path, change):
     folder = Path(shutil.copytree(finished, tmp_path / "broken"))
     change(folder)
@@ -233,6 +241,68 @@ def test_offline_and_not_cached_fails_at_once(client):
         GenHubCGAN.from_pretrained("alice/never")
     assert time.monotonic() - started < 3.5
     assert "\n" not in str(error.value)
+
+
+def test_a_push_in_the_middle_of_a_download_does_not_mix_two_models(client, finished, tmp_path, monkeypatch):
+    client.add(REPO, contents(finished))
+    tiny_cgan(seed=1).save_pretrained(tmp_path / "new")
+    fetch = hub.hf_hub_download
+
+    def fetch_then_push(repo_id, filename, **options):
+        path = fetch(repo_id, filename, **options)
+        if filename == "config.json":
+            client.add(REPO, {**contents(tmp_path / "new"), "config.json": b"{}"})
+        return path
+
+    monkeypatch.setattr(hub, "hf_hub_download", fetch_then_push)
+    assert same_weights(GenHubCGAN.from_pretrained(REPO), GenHubCGAN.from_pretrained(finished))
+
+
+@pytest.mark.parametrize("lfs", [True, False])
+def test_a_download_that_is_cut_once_is_taken_up_again(client, finished, monkeypatch, lfs):
+    oid = (
+        client.add(REPO, contents(finished), lfs=lfs)
+        and large_file(contents(finished)["model.safetensors"]).oid
+    )
+    client.faults.append(Fault("GET", oid if lfs else "/model.safetensors", "cut"))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses between its attempts
+    assert same_weights(GenHubCGAN.from_pretrained(REPO), GenHubCGAN.from_pretrained(finished))
+
+
+def test_a_download_that_is_always_cut_is_one_error_and_loads_later(client, finished, monkeypatch):
+    client.add(REPO, contents(finished))
+    client.faults.append(Fault("GET", "/model.safetensors", "cut", times=1000))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(LoadError, match=r"alice/cgan-digits: the download failed .*try again") as error:
+        GenHubCGAN.from_pretrained(REPO)
+    assert "\n" not in str(error.value)
+    client.faults.clear()
+    assert same_weights(GenHubCGAN.from_pretrained(REPO), GenHubCGAN.from_pretrained(finished))
+
+
+def test_damage_in_the_cache_is_told_and_repaired_by_force_download(client, finished, tmp_path):
+    client.add(REPO, contents(finished))
+    GenHubCGAN.from_pretrained(REPO)
+    (weights,) = (tmp_path / "cache").rglob("snapshots/*/model.safetensors")
+    weights.resolve().write_bytes(weights.read_bytes()[:-7])
+    with pytest.raises(LoadError, match="truncated or damaged"):
+        GenHubCGAN.from_pretrained(REPO)
+    repaired = GenHubCGAN.from_pretrained(REPO, force_download=True)
+    assert same_weights(repaired, GenHubCGAN.from_pretrained(finished))
+
+
+def never_answers(*address, **options):
+    time.sleep(5)
+    raise OSError
+
+
+def test_a_name_server_that_never_answers_does_not_hold_it_up(client, monkeypatch):
+    monkeypatch.setattr(socket, "create_connection", never_answers)
+    monkeypatch.setattr(hub, "CONNECT_SECONDS", 0.2)
+    started = time.monotonic()
+    with pytest.raises(LoadError, match="no answer within"):
+        GenHubCGAN.from_pretrained("alice/never")
+    assert time.monotonic() - started < 2
 
 
 def test_offline_mode_and_local_files_only_never_touch_the_network(client, finished, monkeypatch):

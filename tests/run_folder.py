@@ -12,32 +12,35 @@ from genhub import GenHubCGAN, GenHubDiscriminator
 DIGITS = [str(digit) for digit in range(10)]
 SUMMARY = {
     "name": "cgan-digits",
-    "recipe": "digits/cgan",
+    "description": "A tiny example.",
     "dataset": "digits",
     "steps": 1500,
     "images_seen": 96000,
     "train_seconds": 61.5,
     "images_per_second": 1561.5,
+    "best": {"measure": "frechet_distance", "value": 77.25, "step": 1250},
     "parameters": {"model": 1344, "discriminator": 75},
-    "hardware": "2 CPU cores",
+    "weights": "ema",
+    "hardware": "CPU, 2 threads",
+    "processes": 1,
+    "mixed_precision": "bf16",
     "versions": {"torch": "2.11.0"},
-    "ema": 0.999,
-    "status": "finished",
     "date": "2026-01-31",
 }
 METRICS = {
     "protocol": {
         "dataset": "digits",
         "split": "test",
-        "samples": 1000,
-        "seed": 0,
-        "judge": "classifier-digits",
+        "test_images": 297,
+        "samples": 10000,
+        "seed": 12345,
+        "features": "classifier-digits",
         "judge_sha256": "5e" * 32,
         "weights": "ema",
         "versions": {"torch": "2.11.0"},
-        "hardware": "2 CPU cores",
+        "hardware": "CPU, 2 threads",
     },
-    "metrics": {"class_accuracy": 0.98125},
+    "metrics": {"frechet_distance": 12.5, "class_accuracy": 0.98125},
 }
 MODEL_FILES = {
     "README.md",
@@ -71,7 +74,7 @@ def make_run(folder: Path) -> Path:
     critic.save_pretrained(final / "discriminator")
     (final / "discriminator" / "README.md").unlink(missing_ok=True)
     (final / "samples.png").write_bytes(b"\x89PNG" + bytes(2000))
-    (final / "training_config.yaml").write_text("name: cgan-digits\ndescription: A tiny example.\n")
+    (final / "training_config.yaml").write_text("name: cgan-digits\n")
     (final / "training_log.jsonl").write_text('{"step": 1}\n')
     write_json(final / "training_summary.json", SUMMARY)
     write_json(final / "metrics.json", METRICS)

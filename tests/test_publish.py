@@ -324,6 +324,24 @@ def test_a_token_that_may_not_write(client, double, run, capsys, token, words, e
     assert not exists or set(double.files(REPO)) == {".gitattributes"}
 
 
+@pytest.mark.parametrize("token", ["two words", "ends in\n", "t\u00f6ken", ""])
+def test_a_token_that_no_request_could_carry(client, double, run, capsys, token):
+    assert client(run, "--token", token) == 2
+    captured = capsys.readouterr()
+    assert "the token has a character that no token has" in last_line(captured.err)
+    assert not token or token not in captured.out + captured.err
+    assert double.requests == []
+
+
+def test_interrupting_is_not_a_traceback(client, run, capsys, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publish, "upload", interrupted)
+    assert client(run) == 130
+    assert "run the same command again" in last_line(capsys.readouterr().err)
+
+
 def test_someone_elses_private_repository(client, double, run, capsys):
     double.create(REPO, private=True)
     assert client(run, "--token", OTHER_TOKEN) == 2

@@ -39,15 +39,14 @@ FAMILIES = {
     "GenHubClassifier": "classifier",
     "GenHubDiscriminator": "discriminator",
 }
+SHORT_NAMES = {"cifar10": "CIFAR-10", "mnist": "MNIST"}
 # What a reader needs to read a figure; a metric without a row here is shown under its own name.
 METRIC_NAMES = {
-    "accuracy": "Accuracy (higher is better)",
+    "accuracy": "Accuracy on held-out images (higher is better)",
     "class_accuracy": "Share of samples that the judge assigns to the class asked for (higher is better)",
-    "reconstruction_mse": "Mean squared error of reconstructions (lower is better)",
-    "fid": "Fréchet distance in the judge's features (lower is better)",
-    "kid": "Kernel distance in the judge's features (lower is better)",
-    "precision": "Precision (higher is better)",
-    "recall": "Recall (higher is better)",
+    "frechet_distance": "Fréchet distance to held-out images in the features named below (lower is better)",
+    "largest_class_share": "Share of samples in the class that the judge sees most (an even share is best)",
+    "reconstruction_mse": "Mean squared error of rebuilt held-out images, pixels in [0, 1] (lower is better)",
 }
 
 
@@ -61,7 +60,6 @@ class Records:
     metrics: dict[str, float | int | str]
     hand: dict[str, Any]
     hand_text: str
-    description: str
 
     @property
     def name(self) -> str:
@@ -98,15 +96,17 @@ def render_card(folder: str | Path, repo_id: str | None = None) -> str:
     text = environment.get_template("template.md").render(
         metadata=card_data(records).to_yaml(),
         title=records.hand.get("title", records.name),
-        about=records.hand_text or records.description,
+        hand_text=records.hand_text,
+        description=records.summary.get("description") or "",
         class_name=records.class_name,
         usage=usage(records, source),
-        samples=(folder / "samples.png").is_file(),
+        sheet=sheet_caption(records) if (folder / "samples.png").is_file() else "",
         facts=training_facts(records),
         metrics=metric_rows(records),
-        protocol=protocol_rows(records.protocol),
+        protocol=protocol_rows(records),
         dataset=dataset_label(records),
         jpeg_copy="jpeg" in dataset_label(records).lower(),
+        chosen_on_test=bool(records.summary.get("best")),
     )
     return f"{text.rstrip()}\n\n{MARK.format(checksum(text))}\n"
 
@@ -135,8 +135,7 @@ def read_records(folder: Path) -> Records:
     metrics = {
         key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)
     }
-    description = read_description(folder / "training_config.yaml")
-    records = Records(config, summary, measured["protocol"], metrics, {}, "", description)
+    records = Records(config, summary, measured["protocol"], metrics, {}, "")
     hand, text = hand_written(records.name)
     if hand and same_data(recorded_dataset(records), hand["dataset"]):
         records = replace(records, hand=hand, hand_text=text)
@@ -157,15 +156,6 @@ def read_json(path: Path, default: dict | None = None) -> dict[str, Any]:
     return value
 
 
-def read_description(path: Path) -> str:
-    """What the recipe says about itself, for a model that has no hand-written part."""
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no valid YAML ({error})") from error
-    return str((config or {}).get("description") or "").strip()
-
-
 def hand_written(name: str) -> tuple[dict[str, Any], str]:
     """The front matter and the text of `model_cards/NAME.md`; both empty where there is none."""
     path = MODEL_CARDS / f"{name}.md"
@@ -178,26 +168,27 @@ def hand_written(name: str) -> tuple[dict[str, Any], str]:
 def recorded_dataset(records: Records) -> str:
     """What the records call the data; the evaluation's name for it first, because figures stand beside it."""
     places = (records.protocol, records.summary, records.config.get("metadata", {}))
-    return str(next((place["dataset"] for place in places if place.get("dataset")), ""))
+    return next((str(place["dataset"]) for place in places if place.get("dataset")), "")
 
 
 def same_data(recorded: str, written: str) -> bool:
     """Whether a text about `written` fits: the same name, or a folder or short name that ends in it.
 
-    Another Hub id never fits: `uoft-cs/cifar10` is not "CIFAR-10 (JPEG copy)".
+    Neither another Hub id nor another copy fits: `cifar10` is not "CIFAR-10 (JPEG copy)".
     """
 
     def key(name: str) -> str:
-        last = re.sub(r"\(.*?\)", "", name).rstrip("/ ").rpartition("/")[2]
-        return re.sub(r"[^a-z0-9]", "", last.lower())
+        return re.sub(r"[^a-z0-9(]", "", name.rstrip("/").rpartition("/")[2].lower())
 
     return recorded == written or (not HUB_ID.fullmatch(recorded) and key(recorded) == key(written))
 
 
 def dataset_label(records: Records) -> str:
     """What to call the data in the card; never a path of the machine that trained."""
-    given = records.protocol.get("dataset") or records.hand.get("dataset") or recorded_dataset(records)
-    return words(given) or "unnamed data"
+    if records.hand:
+        return records.hand["dataset"]
+    short, space, copy = recorded_dataset(records).partition(" (")
+    return (words(SHORT_NAMES.get(short, short)) or "unnamed data") + space + copy
 
 
 def card_data(records: Records) -> ModelCardData:
@@ -259,9 +250,23 @@ def usage(records: Records, source: str) -> str:
     return "\n".join(lines)
 
 
+def sheet_caption(records: Records) -> str:
+    """What samples.png shows, which differs by what a model does."""
+    match records.class_name:
+        case "GenHubAE":
+            return "Rows of held-out images, each above the row of their reconstructions."
+        case "GenHubClassifier":
+            return (
+                "Held-out images; each column shows those that the classifier is surest belong to one class."
+            )
+    columns = ", one class per column" if records.config.get("class_names") else ""
+    return f"Drawn from a fixed seed{columns}, and shown as they came out, without selection."
+
+
 def training_facts(records: Records) -> list[tuple[str, str]]:
     """Rows (what, value) of the run's summary; a fact that was not recorded has no row."""
     summary = records.summary
+    best, precision, processes = (summary.get(key) for key in ("best", "mixed_precision", "processes"))
     rows = [
         ("Data", dataset_label(records)),
         ("Recipe", words(summary.get("recipe"))),
@@ -270,8 +275,11 @@ def training_facts(records: Records) -> list[tuple[str, str]]:
         ("Training time", duration(summary.get("train_seconds"))),
         ("Images per second", number(summary.get("images_per_second"))),
         ("Hardware", words(summary.get("hardware"))),
-        ("Weight averaging (EMA)", words(summary.get("ema"))),
+        ("Processes", whole(processes) if processes != 1 else None),
+        ("Mixed precision", words(precision) if precision != "no" else None),
         ("Parameters", words(summary.get("parameters"))),
+        ("Weights", {"ema": "averaged (EMA)"}.get(summary.get("weights"), summary.get("weights"))),
+        ("Chosen", f"step {whole(best['step'])}, the best by {best['measure']}" if best else None),
         ("Versions", words(summary.get("versions"))),
         ("Status", summary.get("status")),
         ("Date", summary.get("date")),
@@ -284,11 +292,13 @@ def metric_rows(records: Records) -> list[tuple[str, str, str]]:
     return [(key, METRIC_NAMES.get(key, key), number(value)) for key, value in records.metrics.items()]
 
 
-def protocol_rows(protocol: dict[str, Any]) -> list[tuple[str, str]]:
+def protocol_rows(records: Records) -> list[tuple[str, str]]:
     """Rows (what, value) for everything that the evaluation recorded about itself."""
+    recorded = {**records.protocol, "dataset": dataset_label(records)}
+    verbatim = ("seed", "judge_sha256")  # to be typed or compared, not read as amounts
     return [
-        (key.replace("_", " "), str(value)[:16] if key.endswith("sha256") else words(value))
-        for key, value in protocol.items()
+        (key.replace("_", " "), str(value if key in verbatim else words(value)))
+        for key, value in recorded.items()
         if value is not None
     ]
 

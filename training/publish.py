@@ -9,6 +9,7 @@ repository never shows half a model; after a cut upload the same command sends w
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import socket
 import sys
@@ -81,6 +82,10 @@ def publish(
             raise PublishError(
                 "not logged in: no token in HF_TOKEN and none stored; "
                 "create one with write permission on your Hub settings page, then run: hf auth login"
+            )
+        if not re.fullmatch(r"[!-~]+", token):
+            raise PublishError(
+                "the token has a character that no token has; copy it again, or run: hf auth login"
             )
         require_hub()
         try:

@@ -129,12 +129,8 @@ def read_records(folder: Path) -> Records:
     summary = read_json(folder / "training_summary.json", default={})
     measured = read_json(folder / "metrics.json", default={"protocol": {}, "metrics": {}})
     if not all(isinstance(measured.get(part), dict) for part in ("protocol", "metrics")):
-        raise ValueError(
-            f'{folder / "metrics.json"}: needs "protocol" and "metrics"; run training/evaluate.py again'
-        )
-    metrics = {
-        key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)
-    }
+        raise ValueError(f'{folder / "metrics.json"}: needs "protocol" and "metrics"; run training/evaluate.py again')
+    metrics = {key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)}
     records = Records(config, summary, measured["protocol"], metrics, {}, "")
     hand, text = hand_written(records.name)
     if hand and same_data(recorded_dataset(records), hand["dataset"]):
@@ -238,9 +234,7 @@ def usage(records: Records, source: str) -> str:
             rebuilt = f"model.reconstruct(image{', labels=0' if classes else ''})"
             lines.append(f'images.save_png(images.to_uint8({rebuilt})[0], "rebuilt.png", scale=4)')
         case "GenHubDiscriminator":
-            lines.append(
-                f"print(model.image_shape)  # ({channels}, {size}, {size}): it takes such images in [-1, 1]"
-            )
+            lines.append(f"print(model.image_shape)  # ({channels}, {size}, {size}): it takes such images in [-1, 1]")
         case _:
             count = len(classes) or 16
             labels = f"labels=list(range({count})), " if classes else ""
@@ -256,9 +250,7 @@ def sheet_caption(records: Records) -> str:
         case "GenHubAE":
             return "Rows of held-out images, each above the row of their reconstructions."
         case "GenHubClassifier":
-            return (
-                "Held-out images; each column shows those that the classifier is surest belong to one class."
-            )
+            return "Held-out images; each column shows those that the classifier is surest belong to one class."
     columns = ", one class per column" if records.config.get("class_names") else ""
     return f"Drawn from a fixed seed{columns}, and shown as they came out, without selection."
 

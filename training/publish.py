@@ -84,14 +84,10 @@ def publish(
                 "create one with write permission on your Hub settings page, then run: hf auth login"
             )
         if not re.fullmatch(r"[!-~]+", token):
-            raise PublishError(
-                "the token has a character that no token has; copy it again, or run: hf auth login"
-            )
+            raise PublishError("the token has a character that no token has; copy it again, or run: hf auth login")
         require_hub()
         try:
-            return upload(
-                HfApi(token=token), Path(staged), files, repo_id, private=private, revision=revision
-            )
+            return upload(HfApi(token=token), Path(staged), files, repo_id, private=private, revision=revision)
         except (HTTPError, OSError, RuntimeError, ValueError) as error:
             raise PublishError(explain(error, repo_id).replace(token, "…")) from error
 
@@ -136,8 +132,7 @@ def find_model(folder: Path) -> Path:
     found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
     unfinished = "; the run has not finished: resume it first" if (folder / "checkpoints").is_dir() else ""
     raise PublishError(
-        f"{folder}: no model in it; {' and '.join(WEIGHTS)} must be there or in final/; "
-        f"found: {found}{unfinished}"
+        f"{folder}: no model in it; {' and '.join(WEIGHTS)} must be there or in final/; found: {found}{unfinished}"
     )
 
 
@@ -190,9 +185,7 @@ def listing(staged: Path, files: list[str], repo_id: str) -> str:
 def require_hub() -> None:
     """Raise PublishError within seconds where the client itself would retry for much longer."""
     if constants.is_offline_mode():
-        raise PublishError(
-            "offline mode is on: publishing needs the network; unset HF_HUB_OFFLINE and run it again"
-        )
+        raise PublishError("offline mode is on: publishing needs the network; unset HF_HUB_OFFLINE and run it again")
     problem = unreachable(constants.ENDPOINT)
     if problem:
         raise PublishError(
@@ -240,9 +233,7 @@ def explain(error: BaseException, repo_id: str) -> str:
                 "use a token with write permission, or an id under your own name or organisation"
             )
         case 404:
-            return (
-                f"{repo_id}: not found or not visible to this token (404: {said}); check the id and the token"
-            )
+            return f"{repo_id}: not found or not visible to this token (404: {said}); check the id and the token"
         case 400 | 413 | 422:
             return f"the Hub refused the files ({status}: {said}); nothing was published"
         case None if isinstance(error, ValueError):
@@ -263,14 +254,10 @@ def chain(error: BaseException) -> list[BaseException]:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="publish.py", description="Publish a trained model to the Hub.")
-    parser.add_argument(
-        "folder", type=Path, help="run folder, or model folder such as genhub/pretrained/NAME"
-    )
+    parser.add_argument("folder", type=Path, help="run folder, or model folder such as genhub/pretrained/NAME")
     parser.add_argument("--repo-id", required=True, help="user/name; created if it does not exist")
     parser.add_argument("--private", action="store_true", help="create the repository as private")
-    parser.add_argument(
-        "--revision", default="main", help="branch to commit to; created if it does not exist"
-    )
+    parser.add_argument("--revision", default="main", help="branch to commit to; created if it does not exist")
     parser.add_argument("--dry-run", action="store_true", help="show the files and the card, send nothing")
     parser.add_argument("--token", help="better: HF_TOKEN or hf auth login, which other users cannot see")
     return parser.parse_args(arguments)

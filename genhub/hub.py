@@ -1,0 +1,154 @@
+"""From what a user typed to a folder on disk: bundled, then local, then cached, then the Hub."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from genhub.errors import LoadError, nearest
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+FILES = ("config.json", "model.safetensors")
+OPTIONAL_FILES = ("README.md",)
+CONNECT_SECONDS = 3.0
+
+
+def bundled_names() -> list[str]:
+    """Names of the models that come with the package, sorted."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
+
+
+def resolve(given: str, *, subfolder: str | None = None, **options: Any) -> Path:
+    """The folder that holds ``config.json`` and ``model.safetensors`` of a bundled name, a path or a Hub id.
+
+    Args:
+        given: what the user typed. A bundled name wins, then an existing folder, then a Hub id ``user/name``.
+        subfolder: folder below it.
+        options: revision, token, cache_dir, force_download and local_files_only of ``hf_hub_download``.
+
+    Raises:
+        LoadError: with what was given, what was found, and what to type instead.
+    """
+    local = PRETRAINED / given if given in bundled_names() else Path(given).expanduser()
+    if local.is_dir():
+        folder = local / subfolder if subfolder else local
+        if not folder.is_dir():
+            raise LoadError(f"{given}: has no folder {subfolder!r}; found: {listing(local)}")
+        return folder
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", given) or given.startswith("."):
+        raise LoadError(
+            f"{given}: no bundled model, no folder and no Hub id 'user/name' by that name; "
+            f"{nearest(given, bundled_names())}"
+        )
+    return download(given, subfolder, **options)
+
+
+def download(repo_id: str, subfolder: str | None, **options: Any) -> Path:
+    """Fetch a model's files from the cache or the Hub and return their folder. Raises LoadError."""
+    prefix = f"{subfolder}/" if subfolder else ""
+    where = {key: options[key] for key in ("cache_dir", "revision") if options.get(key)}
+    if not options.get("force_download"):
+        cached = [try_to_load_from_cache(repo_id, prefix + name, **where) for name in FILES]
+        if all(isinstance(path, str) for path in cached):
+            return Path(cached[0]).parent
+    if options.get("local_files_only") or constants.is_offline_mode():
+        raise LoadError(f"{repo_id}: not in the local cache, and offline mode forbids the network; go online once")
+    require_reachable(repo_id)
+    try:
+        for name in OPTIONAL_FILES:
+            try:
+                hf_hub_download(repo_id, prefix + name, **options)
+            except EntryNotFoundError:
+                continue
+        config = Path(hf_hub_download(repo_id, prefix + FILES[0], **options))
+        # The weights of the same commit, even if another one is pushed at this moment.
+        snapshot = config.parent.parent if subfolder else config.parent
+        hf_hub_download(repo_id, prefix + FILES[1], **{**options, "revision": snapshot.name})
+        return config.parent
+    except LocalEntryNotFoundError as error:  # the client's word for a connection that broke
+        raise LoadError(f"{repo_id}: the download failed ({one_line(error)}); try again") from error
+    except GatedRepoError as error:
+        raise LoadError(
+            f"{repo_id}: access is gated; accept its terms on its page and log in: hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise LoadError(
+            f"{repo_id}: no such public repository on the Hub; check the name, or log in: hf auth login"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise LoadError(f"{repo_id}: has no revision {options.get('revision')!r}; leave it out for main") from error
+    except EntryNotFoundError as error:
+        raise LoadError(
+            f"{repo_id}: is not a GenHub model: it lacks {prefix}config.json or {prefix}{FILES[1]}"
+        ) from error
+    except (HTTPError, OSError) as error:
+        if getattr(getattr(error, "response", None), "status_code", None) == 401:
+            raise LoadError(
+                f"{repo_id}: the Hub does not accept the token; log in again: hf auth login, or pass token=False"
+            ) from error
+        raise LoadError(f"{repo_id}: the download failed ({one_line(error)}); try again") from error
+
+
+def require_reachable(what: str, endpoint: str | None = None) -> None:
+    """Raise LoadError at once where the Hub's client would retry for many seconds without a route."""
+    url = urlsplit(endpoint or constants.ENDPOINT)
+    if url.scheme in getproxies() and not proxy_bypass(url.hostname):
+        return  # the proxy, not this machine, knows the route
+    address = (url.hostname, url.port or (443 if url.scheme == "https" else 80))
+    problems = [f"no answer within {CONNECT_SECONDS:g} seconds"]
+
+    def connect() -> None:
+        try:
+            socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+            problems.clear()
+        except OSError as error:
+            problems[:] = [str(error)]
+
+    # In a thread, because looking up a name has no timeout of its own.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(CONNECT_SECONDS)
+    if problems:
+        raise LoadError(
+            f"{what}: not bundled and not cached, and the Hub at {url.hostname} cannot be reached "
+            f"({problems[0]}); bundled models work offline: {', '.join(bundled_names()) or 'none'}"
+        )
+
+
+def read_config(folder: Path, given: str) -> dict[str, Any]:
+    """``config.json`` of a model folder. Raises LoadError where it is missing or is no JSON object."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise LoadError(f"{given}: no config.json in the folder; found: {listing(folder)}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise LoadError(f"{given}: config.json is no valid JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise LoadError(f"{given}: config.json must hold an object, got {type(config).__name__}")
+    return config
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def listing(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "") if names else "nothing"

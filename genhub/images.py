@@ -1,0 +1,109 @@
+"""The only place where pixels are scaled, quantised or converted.
+
+Three representations exist in GenHub, and each function says which one it takes:
+
+* *signed*: float tensors in [-1, 1], what models consume and produce;
+* *unit*: float tensors in [0, 1], what a sigmoid decoder produces inside an autoencoder;
+* *bytes*: uint8 tensors in 0…255, what is stored, shown and measured.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+TOLERANCE = 1e-3  # float round-off that still counts as inside the range (half precision included)
+
+
+def to_signed(images: torch.Tensor) -> torch.Tensor:
+    """uint8 images of any shape to floats in [-1, 1]. Raises ValueError for anything that is not uint8."""
+    require_uint8(images, "images")
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: torch.Tensor) -> torch.Tensor:
+    """Signed float images to uint8, rounding to the nearest level.
+
+    Raises ValueError for integer input, NaN, or values outside [-1, 1]: a range mistake must never pass in silence.
+    """
+    if not images.is_floating_point():
+        raise ValueError(f"images: expected floats in [-1, 1], got {images.dtype}; they may be bytes already")
+    if images.numel():
+        low, high = images.min().item(), images.max().item()
+        if not (low >= -1 - TOLERANCE and high <= 1 + TOLERANCE):  # written so that NaN fails too
+            raise ValueError(
+                f"images: expected floats in [-1, 1], got values from {low:.4g} to {high:.4g}; "
+                "scale them with genhub.images.to_signed"
+            )
+    return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def signed_to_unit(images: torch.Tensor) -> torch.Tensor:
+    """[-1, 1] to [0, 1], differentiable."""
+    return (images + 1.0) * 0.5
+
+
+def unit_to_signed(images: torch.Tensor) -> torch.Tensor:
+    """[0, 1] to [-1, 1], differentiable."""
+    return images * 2.0 - 1.0
+
+
+def require_uint8(images: torch.Tensor, name: str) -> None:
+    """Raise ValueError unless ``images`` is uint8, the only type that anything which measures accepts."""
+    if images.dtype != torch.uint8:
+        raise ValueError(
+            f"{name}: expected uint8 values 0…255, got {images.dtype}; convert with genhub.images.to_uint8"
+        )
+
+
+def to_pil(image: torch.Tensor) -> Image.Image:
+    """One uint8 image (C, H, W), C = 1 or 3, to a PIL image of mode L or RGB."""
+    require_uint8(image, "image")
+    if image.dim() != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"image: expected shape (1 or 3, H, W), got {tuple(image.shape)}")
+    array = image.cpu().permute(1, 2, 0).numpy()
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torch.Tensor:
+    """A PIL image of any mode to uint8 (channels, H, W); with ``size``, centre-cropped to a square and resized.
+
+    Transparency is laid over black. Resizing is antialiased (bicubic).
+    """
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if size is not None and image.size != (size, size):
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+        image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    array = np.array(image, dtype=np.uint8)
+    return torch.from_numpy(array).reshape(image.height, image.width, channels).permute(2, 0, 1).contiguous()
+
+
+def grid(images: torch.Tensor, columns: int | None = None, padding: int = 2, background: int = 255) -> torch.Tensor:
+    """Tile uint8 images (n, C, H, W) row by row into one uint8 sheet (C, H', W')."""
+    require_uint8(images, "images")
+    n, channels, height, width = images.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    cell_height, cell_width = height + padding, width + padding
+    sheet = images.new_full((channels, rows * cell_height + padding, columns * cell_width + padding), background)
+    for i, image in enumerate(images):
+        top, left = padding + (i // columns) * cell_height, padding + (i % columns) * cell_width
+        sheet[:, top : top + height, left : left + width] = image
+    return sheet
+
+
+def save_png(image: torch.Tensor, path: str | Path, scale: int = 1) -> None:
+    """Write one uint8 image (C, H, W) as PNG, enlarged ``scale`` times with crisp pixels."""
+    picture = to_pil(image)
+    if scale > 1:
+        picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    picture.save(path, format="PNG", optimize=True)

@@ -1,0 +1,79 @@
+"""Losses as pure functions, unreduced: one value per image. The caller takes the mean.
+
+Logits are large for what looks real. ``real`` and ``fake`` are logits (n,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+Critic = Callable[[torch.Tensor], torch.Tensor]
+
+
+def discriminator_loss(kind: str, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """(n,) loss of the discriminator.
+
+    ``bce``: Goodfellow et al., 2014. ``least_squares``: Mao et al., 2017, targets 1 and 0. ``hinge``: Lim & Ye, 2017.
+    ``wasserstein``: Arjovsky et al., 2017, the critic's negated estimate.
+    """
+    match kind:
+        case "bce":
+            return F.softplus(-real) + F.softplus(fake)
+        case "least_squares":
+            return 0.5 * ((real - 1).square() + fake.square())
+        case "hinge":
+            return F.relu(1 - real) + F.relu(1 + fake)
+        case "wasserstein":
+            return fake - real
+    raise ValueError(f"loss: expected bce, least_squares, hinge or wasserstein, got {kind!r}")
+
+
+def generator_loss(kind: str, fake: torch.Tensor) -> torch.Tensor:
+    """(n,) loss of the generator; for ``bce`` the non-saturating one."""
+    match kind:
+        case "bce":
+            return F.softplus(-fake)
+        case "least_squares":
+            return 0.5 * (fake - 1).square()
+        case "hinge" | "wasserstein":
+            return -fake
+    raise ValueError(f"loss: expected bce, least_squares, hinge or wasserstein, got {kind!r}")
+
+
+def gradient_norm(critic: Critic, images: torch.Tensor) -> torch.Tensor:
+    """(n,) norm of the critic's gradient at each image, differentiable with respect to the critic, in float32."""
+    images = images.detach().float().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    return gradient.flatten(1).square().sum(dim=1).add(1e-12).sqrt()
+
+
+def gradient_penalty(critic: Critic, real: torch.Tensor, fake: torch.Tensor, mix: torch.Tensor) -> torch.Tensor:
+    """(n,) WGAN-GP penalty (Gulrajani et al., 2017): (‖∇‖ − 1)² between real and fake; ``mix`` (n,) in [0, 1]."""
+    points = torch.lerp(fake.float(), real.float(), mix.reshape(-1, 1, 1, 1))
+    return (gradient_norm(critic, points) - 1).square()
+
+
+def r1_penalty(critic: Critic, real: torch.Tensor) -> torch.Tensor:
+    """(n,) zero-centred penalty ½‖∇‖² at real images (Mescheder et al., 2018)."""
+    return 0.5 * gradient_norm(critic, real).square()
+
+
+def reconstruction_loss(kind: str, decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """(n,) error summed over pixels, of pixels in [0, 1] (both arguments). ``mse`` is squared error, ``bce`` Bernoulli.
+
+    Divide by the number of pixels for the mean squared error that reports quote.
+    """
+    match kind:
+        case "mse":
+            return (decoded - images).square().flatten(1).sum(dim=1)
+        case "bce":
+            return F.binary_cross_entropy(decoded, images, reduction="none").flatten(1).sum(dim=1)
+    raise ValueError(f"reconstruction: expected mse or bce, got {kind!r}")
+
+
+def kl_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """(n,) KL(N(mean, variance) ‖ N(0, I)) in nats, summed over dimensions (Kingma & Welling, 2014)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)

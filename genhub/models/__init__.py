@@ -1,0 +1,16 @@
+"""The model classes."""
+
+from genhub.models.autoencoder import GenHubAE, GenHubVAE
+from genhub.models.base import GenHubModel
+from genhub.models.classifier import GenHubClassifier
+from genhub.models.gan import GenHubCGAN, GenHubDiscriminator, GenHubGAN
+
+__all__ = [
+    "GenHubAE",
+    "GenHubCGAN",
+    "GenHubClassifier",
+    "GenHubDiscriminator",
+    "GenHubGAN",
+    "GenHubModel",
+    "GenHubVAE",
+]

@@ -1,0 +1,261 @@
+"""The base of every model: what it is made of, how it is saved, how it is loaded."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from genhub import hub
+from genhub.errors import LoadError, nearest
+
+CLASSES: dict[str, type[GenHubModel]] = {}  # class name → class, filled as the classes are defined
+Labels = int | str | Sequence[int | str] | torch.Tensor | None
+
+
+class GenHubModel(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="genhub",
+    license="mit",
+    tags=["genhub", "generative-image-models"],
+):
+    """An image model whose constructor arguments are JSON values, so that ``config.json`` rebuilds it.
+
+    Attributes:
+        image_shape: (channels, height, width) of one image.
+        class_names: what the labels 0, 1, … mean; empty for a model without labels.
+        metadata: facts that travel in ``config.json`` beside the arguments, such as ``name`` and ``dataset``.
+    """
+
+    role = "image model"  # what this class is, in words, for error messages
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        CLASSES[cls.__name__] = cls
+
+    def __init__(self, *, image_size: int, channels: int, class_names: Sequence[str] | None = None) -> None:
+        super().__init__()
+        for name, value in (("image_size", image_size), ("channels", channels)):
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
+        self.image_shape = (channels, image_size, image_size)
+        self.class_names = list(class_names or [])
+        self.metadata: dict[str, Any] = {}
+        self._card: str | None = None
+
+    @classmethod
+    def _is_jsonable(cls, value: Any) -> bool:
+        # The mixin would record the default instead of such a value, and the saved model would be another one.
+        if not super()._is_jsonable(value):
+            raise TypeError(f"{cls.__name__}: arguments must be JSON values (numbers, strings, lists), got {value!r}")
+        return True
+
+    @property
+    def num_classes(self) -> int | None:
+        return len(self.class_names) or None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def num_parameters(self) -> int:
+        """How many numbers are learned. Buffers are not counted."""
+        return sum(p.numel() for p in self.parameters())
+
+    def initialize(self, scheme: Literal["default", "normal", "xavier", "orthogonal"], std: float = 0.02) -> None:
+        """Draw all weights anew from the global generator.
+
+        ``normal`` is DCGAN's N(0, std) (Radford et al., 2016), ``xavier`` is Keras' default, ``default`` is torch's.
+        Biases become zero except under ``default``; norms start as the identity.
+        """
+        draw = {
+            "normal": lambda w: nn.init.normal_(w, 0.0, std),
+            "xavier": nn.init.xavier_uniform_,
+            "orthogonal": nn.init.orthogonal_,
+        }
+        for module in self.modules():
+            if not hasattr(module, "reset_parameters"):
+                continue
+            if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) and scheme != "default":
+                weight = getattr(module, "parametrizations", None)
+                draw[scheme](weight.weight.original if weight else module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif getattr(module, "parametrizations", None) is None:
+                module.reset_parameters()
+        for module in self.modules():  # after their children, whose values they replace
+            if type(module).__module__ == "genhub.layers" and hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+    def condition(self, labels: Labels, n: int) -> torch.Tensor | None:
+        """Labels as class weights (n, num_classes), or None for a model without labels.
+
+        Accepts one label for all images or one per image, as int or class name, or a float tensor of class weights.
+        Raises ValueError for a missing, superfluous, unknown or out-of-range label and for a wrong count.
+        """
+        name = type(self).__name__
+        if not self.class_names:
+            if labels is not None:
+                raise ValueError(f"labels: this {name} is unconditional and takes none, got {labels!r}; leave them out")
+            return None
+        if labels is None:
+            raise ValueError(
+                f"labels: this {name} is conditional and needs them, got None; "
+                f"give one label or one per image out of 0…{len(self.class_names) - 1} or {', '.join(self.class_names)}"
+            )
+        if isinstance(labels, torch.Tensor) and labels.is_floating_point():
+            if labels.shape != (n, len(self.class_names)):
+                raise ValueError(
+                    f"labels: class weights must have shape ({n}, {len(self.class_names)}), got {tuple(labels.shape)}"
+                )
+            return labels.to(self.device)
+        if isinstance(labels, torch.Tensor):
+            labels = labels.tolist()
+        several = isinstance(labels, Sequence) and not isinstance(labels, str)
+        indices = [self.label_index(label) for label in (labels if several else [labels] * n)]
+        if len(indices) != n:
+            raise ValueError(f"labels: expected one for all or {n}, one per image; got {len(indices)}")
+        one_hot = nn.functional.one_hot(torch.tensor(indices, device=self.device), len(self.class_names))
+        return one_hot.float()
+
+    def label_index(self, label: int | str) -> int:
+        """The index of a label given as int or class name. Raises ValueError naming the nearest class."""
+        if isinstance(label, str):
+            if label in self.class_names:
+                return self.class_names.index(label)
+            raise ValueError(f"labels: unknown class {label!r}; {nearest(label, self.class_names)}")
+        if isinstance(label, bool) or not hasattr(label, "__index__"):
+            raise ValueError(f"labels: expected an int or a class name, got {label!r}")
+        index = label.__index__()
+        if not 0 <= index < len(self.class_names):
+            raise ValueError(f"labels: {index} is out of range; allowed: 0…{len(self.class_names) - 1}")
+        return index
+
+    # -- saving ---------------------------------------------------------------------------------------------------
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        record = {"class": type(self).__name__, "metadata": self.metadata, **self._hub_mixin_config}
+        (save_directory / "config.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        state = {
+            key: value.half() if value.dtype == torch.float32 else value for key, value in self.state_dict().items()
+        }
+        state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+        save_file(state, save_directory / "model.safetensors", metadata={"format": "pt"})
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        return ModelCard(self._card) if self._card else super().generate_model_card(*args, **kwargs)
+
+    def push_to_hub(self, repo_id: str, *, token: str | None = None, **kwargs: Any) -> str:
+        """Upload config, weights and card, as the mixin does, without losing a card.
+
+        A model that was loaded with a card pushes that card. One without a card leaves a README that is already in the
+        repository as it is.
+        """
+        if self._card is None and HfApi(token=token).file_exists(repo_id, "README.md", revision=kwargs.get("branch")):
+            ignored = kwargs.get("ignore_patterns") or []
+            kwargs["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), "README.md"]
+        return super().push_to_hub(repo_id, token=token, **kwargs)
+
+    # -- loading --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a model in evaluation mode, on the CPU, in float32.
+
+        Args:
+            pretrained_model_name_or_path: a bundled name (``genhub.list_models()``), a folder, or a Hub id
+                ``user/name``; looked up in that order, the local cache before the network.
+            subfolder: ``"discriminator"`` for the critic kept with a GAN.
+            revision, token, cache_dir, force_download, local_files_only: as in huggingface_hub.
+
+        Raises:
+            LoadError: nothing by that name, no or damaged weights, another class, or weights that do not fit.
+        """
+        given = str(pretrained_model_name_or_path)
+        folder = hub.resolve(
+            given,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        config = hub.read_config(folder, given)
+        saved_class = CLASSES.get(config.get("class", ""))
+        if saved_class is None:
+            raise LoadError(
+                f"{given}: config.json names the class {config.get('class')!r}; {nearest(config.get('class'), CLASSES)}"
+            )
+        if not issubclass(saved_class, cls) or (saved_class is not cls and cls is not GenHubModel):
+            hint = f"{saved_class.__name__}.from_pretrained({given!r}) or genhub.load({given!r})"
+            if cls.__name__ == "GenHubDiscriminator" and (folder / "discriminator").is_dir():
+                hint = f'{cls.__name__}.from_pretrained({given!r}, subfolder="discriminator")'
+            raise LoadError(f"{given}: holds a {saved_class.__name__}, not a {cls.__name__}; use {hint}")
+        allowed = inspect.signature(saved_class.__init__).parameters
+        arguments = {key: value for key, value in config.items() if key not in ("class", "metadata")}
+        for key in arguments:
+            if key not in allowed:
+                raise LoadError(f"{given}: config.json has {key!r}; {nearest(key, list(allowed)[1:])}")
+        try:
+            model = saved_class(**arguments)
+        except (TypeError, ValueError) as error:
+            raise LoadError(f"{given}: config.json does not describe a {saved_class.__name__}: {error}") from error
+        model.metadata = dict(config.get("metadata", {}))
+        card = folder / "README.md"
+        model._card = card.read_text(encoding="utf-8") if card.is_file() else None
+        load_weights(model, folder / "model.safetensors", given)
+        return model.eval()
+
+
+def load_weights(model: nn.Module, path: Path, given: str) -> None:
+    """Copy a safetensors file into a model. Raises LoadError unless keys and shapes match one to one."""
+    if not path.is_file():
+        raise LoadError(f"{given}: no model.safetensors in the folder; save the model with save_pretrained first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise LoadError(f"{given}: model.safetensors is truncated or damaged ({error}); fetch it again") from error
+    check_state(model.state_dict(), state, given)
+    model.load_state_dict(state)
+
+
+def check_state(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], given: str) -> None:
+    """Raise LoadError naming the first keys or shapes that differ."""
+    missing = [key for key in expected if key not in found]
+    unexpected = [key for key in found if key not in expected]
+    reshaped = [
+        f"{key} is {tuple(found[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    problems = [
+        f"{len(items)} {what} ({', '.join(items[:3])}{', …' if len(items) > 3 else ''})"
+        for what, items in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+        if items
+    ]
+    if problems:
+        raise LoadError(
+            f"{given}: the weights do not fit config.json: {'; '.join(problems)}; "
+            "use the config.json and model.safetensors of one save"
+        )

@@ -1,0 +1,55 @@
+"""The classifier that judges what the others make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from genhub.images import to_signed
+from genhub.models.base import GenHubModel
+from genhub.models.gan import Rows
+from genhub.models.latent import evaluating
+from genhub.stages import Stack
+
+
+class GenHubClassifier(GenHubModel):
+    """Image classifier: the judge behind class accuracy, and the feature extractor behind Fréchet distances.
+
+    Args:
+        stages: rows from image to one logit per class; what enters the last row are the features.
+        image_size, channels: of the square images.
+        class_names: what the logits mean.
+    """
+
+    role = "classifier"
+
+    def __init__(self, *, stages: Rows, image_size: int, channels: int, class_names: Sequence[str]) -> None:
+        super().__init__(image_size=image_size, channels=channels, class_names=class_names)
+        self.stages = Stack(stages, self.image_shape)
+        if self.stages.shape != (len(self.class_names),):
+            raise ValueError(
+                f"stages: must end in {len(self.class_names)} logits, one per class; end in {self.stages.shape}"
+            )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (n, C, H, W) in [-1, 1] to logits (n, num_classes)."""
+        return self.stages(images)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (n, C, H, W) in [-1, 1] to the representation before the logits, (n, f)."""
+        return self.stages.features(images)
+
+    @torch.inference_mode()
+    def predict(self, images: torch.Tensor, batch_size: int = 256) -> torch.Tensor:
+        """uint8 images (n, C, H, W) to class probabilities (n, num_classes), in evaluation mode.
+
+        Raises ValueError for anything that is not uint8 of the classifier's shape: what measures never guesses a range.
+        """
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"images: expected shape (n, {', '.join(map(str, self.image_shape))}), got {tuple(images.shape)}"
+            )
+        with evaluating(self):
+            parts = [self(to_signed(part.to(self.device))).softmax(dim=1) for part in images.split(batch_size)]
+        return torch.cat(parts)

@@ -1,0 +1,140 @@
+"""What every model with a latent space can do."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Literal
+
+import torch
+
+from genhub.latents import MAX_SEED, path, sample_latents
+from genhub.models.base import GenHubModel, Labels
+
+MAX_IMAGES = 100_000
+
+
+def check_seed(seed: int | None, name: str = "seed") -> int:
+    """A valid seed; None draws one. Raises ValueError outside 0…2³²−1."""
+    if seed is None:
+        return secrets.randbelow(MAX_SEED + 1)
+    return check_whole(seed, name, 0, MAX_SEED)
+
+
+def check_whole(value: int, name: str, low: int, high: int) -> int:
+    """``value`` as int. Raises ValueError for other types and values outside low…high."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value.__index__() <= high:
+        raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
+    return value.__index__()
+
+
+class LatentModel(GenHubModel):
+    """A model that decodes latents (n, latent_dim) to images (n, C, H, W) in [-1, 1]."""
+
+    latent_dim: int
+
+    def decode(self, latents: torch.Tensor, labels: Labels = None) -> torch.Tensor:
+        """Images (n, C, H, W) in [-1, 1] of latents (n, latent_dim), in the current mode, with gradients."""
+        raise TypeError(f"{type(self).__name__} does not decode latents")
+
+    @torch.inference_mode()
+    def interpolate(
+        self,
+        start: int | torch.Tensor,
+        end: int | torch.Tensor,
+        steps: int = 8,
+        *,
+        labels: Labels = None,
+        method: Literal["linear", "spherical"] = "spherical",
+    ) -> torch.Tensor:
+        """Images along a path between two latents, both ends included: (steps, C, H, W) in [-1, 1].
+
+        Args:
+            start, end: a latent (latent_dim,), an image (C, H, W) in [-1, 1] where the model encodes, or a seed where
+                it has a prior (the latent of the first image that ``generate`` makes of it).
+            steps: number of images, 2…1,024.
+            labels: as in ``generate``.
+            method: ``spherical`` keeps the length that Gaussian latents have; ``linear`` is the straight line.
+        """
+        check_whole(steps, "steps", 2, 1024)
+        if method not in ("linear", "spherical"):
+            raise ValueError(f"method: expected 'linear' or 'spherical', got {method!r}")
+        condition = self.condition(labels, steps)
+        with evaluating(self):
+            ends = [self.to_latent(value, name, condition) for value, name in ((start, "start"), (end, "end"))]
+            return self.decode(path(*ends, steps, method).to(self.device), condition)
+
+    def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
+        """One latent (latent_dim,) of what ``interpolate`` accepts as an end."""
+        if isinstance(value, torch.Tensor) and value.shape == (self.latent_dim,):
+            return value.float().to(self.device)
+        raise ValueError(f"{name}: expected {self.ends()}, got {described(value)}")
+
+    def ends(self) -> str:
+        return f"a latent of shape ({self.latent_dim},)"
+
+
+class PriorModel(LatentModel):
+    """A latent model whose latents follow N(0, I), so that it can make images out of nothing."""
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        n: int = 1,
+        *,
+        labels: Labels = None,
+        seed: int | None = None,
+        truncation: float = 1.0,
+        batch_size: int = 64,
+    ) -> torch.Tensor:
+        """Make n images (n, C, H, W), float32 in [-1, 1], on the model's device, in evaluation mode.
+
+        Image i depends only on the weights, its label, the seed and i: asking for 4 or for 64 gives the same first 4.
+
+        Args:
+            n: how many, 1…100,000.
+            labels: for a conditional model one label for all or one per image, as int or class name.
+            seed: 0…2³²−1; None draws one at random.
+            truncation: in [0, 1], multiplies the latents: less than 1 trades variety for typicality.
+            batch_size: images decoded at once; bounds memory, does not change the result.
+
+        Raises:
+            ValueError: an argument out of range, missing or superfluous labels.
+        """
+        check_whole(n, "n", 1, MAX_IMAGES)
+        check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
+        if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or not 0 <= truncation <= 1:
+            raise ValueError(f"truncation: expected a number from 0 to 1, got {truncation!r}")
+        condition = self.condition(labels, n)
+        latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation).to(self.device)
+        with evaluating(self):
+            images = [
+                self.decode(part, None if condition is None else condition[i * batch_size : (i + 1) * batch_size])
+                for i, part in enumerate(latents.split(batch_size))
+            ]
+        return torch.cat(images).float()
+
+    def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
+        if isinstance(value, int):
+            return sample_latents(1, self.latent_dim, check_seed(value, name))[0].to(self.device)
+        return super().to_latent(value, name, condition)
+
+    def ends(self) -> str:
+        return f"a seed, or {super().ends()}"
+
+
+class evaluating:
+    """Evaluation mode for the length of a ``with`` block, whatever the mode was before."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.was_training = self.model.training
+        self.model.eval()
+
+    def __exit__(self, *exception: object) -> None:
+        self.model.train(self.was_training)
+
+
+def described(value: object) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)

@@ -1,0 +1,57 @@
+"""What there is to load."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from genhub import hub
+from genhub.models import GenHubModel
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """A bundled model without its weights.
+
+    Attributes:
+        name: what ``genhub.load`` takes.
+        model_class: name of its class, such as ``"GenHubCGAN"``.
+        dataset: what it was trained on, such as ``"mnist"``.
+        class_names: what its labels mean; empty if it takes none.
+        image_shape: (channels, height, width).
+        folder: where it lies, laid out as its Hub repository.
+    """
+
+    name: str
+    model_class: str
+    dataset: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    folder: Path
+
+
+def list_models(*, dataset: str | None = None, model_class: str | None = None) -> list[ModelInfo]:
+    """The bundled models by name, all of them or those of one dataset or class. Reads no weights."""
+    infos = [describe(hub.PRETRAINED / name) for name in hub.bundled_names()]
+    return [info for info in infos if dataset in (None, info.dataset) and model_class in (None, info.model_class)]
+
+
+def describe(folder: Path) -> ModelInfo:
+    config = hub.read_config(folder, folder.name)
+    return ModelInfo(
+        name=folder.name,
+        model_class=config["class"],
+        dataset=config["metadata"].get("dataset", ""),
+        class_names=tuple(config.get("class_names") or ()),
+        image_shape=(config["channels"], config["image_size"], config["image_size"]),
+        folder=folder,
+    )
+
+
+def load(name: str | Path, **options: Any) -> GenHubModel:
+    """Load a model of whatever class it is: a bundled name, a folder or a Hub id.
+
+    Options are those of ``GenHubModel.from_pretrained``. Raises ``LoadError``.
+    """
+    return GenHubModel.from_pretrained(name, **options)

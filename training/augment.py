@@ -1,0 +1,62 @@
+"""Augmentation of whole batches on the device. All randomness is handed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from training.batches import Noise
+from training.config import DataConfig
+
+
+def augment(images: torch.Tensor, config: DataConfig, noise: Noise) -> torch.Tensor:
+    """Flip, rotate and shift signed images (n, C, H, W), each image by its own draw; borders are mirrored."""
+    n = len(images)
+    if config.flip:
+        images = torch.where(noise.uniform(1, 1, 1) < 0.5, images.flip(3), images)
+    if config.rotate or config.shift:
+        angle = (noise.uniform() * 2 - 1) * math.radians(config.rotate)
+        offset = (noise.uniform(2) * 2 - 1) * 2 * config.shift  # the grid spans 2
+        matrix = images.new_zeros(n, 2, 3)
+        matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
+        matrix[:, 0, 1], matrix[:, 1, 0] = -angle.sin(), angle.sin()
+        matrix[:, :, 2] = offset
+        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+        images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return images
+
+
+def diffaugment(images: torch.Tensor, policies: Sequence[str], noise: Noise) -> torch.Tensor:
+    """Differentiable augmentation of signed images (n, C, H, W), real and fake alike (Zhao et al., 2020).
+
+    ``color`` shifts brightness, saturation and contrast; ``translation`` moves by up to 1/8 of the side; ``cutout``
+    blanks a square of half the side.
+    """
+    size = images.shape[-1]
+    if "color" in policies:
+        images = images + (noise.uniform(1, 1, 1) - 0.5)
+        grey = images.mean(dim=1, keepdim=True)
+        images = (images - grey) * (noise.uniform(1, 1, 1) * 2) + grey
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        images = (images - mean) * (noise.uniform(1, 1, 1) + 0.5) + mean
+    if "translation" in policies:
+        reach = max(1, round(size / 8))
+        move = (noise.uniform(2) * (2 * reach + 1)).floor().long() - reach  # (n, 2) in -reach…reach
+        here = torch.arange(size, device=images.device)
+        rows = (here[None] + move[:, :1] + 1).clamp(0, size + 1)  # index into the image with a border of 1
+        columns = (here[None] + move[:, 1:] + 1).clamp(0, size + 1)
+        which = torch.arange(len(images), device=images.device)[:, None, None]
+        padded = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)
+        images = padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    if "cutout" in policies:
+        half = size // 4
+        centre = (noise.uniform(2) * size).floor()  # (n, 2)
+        here = torch.arange(size, device=images.device)
+        rows = (here[None] - centre[:, :1]).abs() < half
+        columns = (here[None] - centre[:, 1:]).abs() < half
+        hole = rows[:, None, :, None] & columns[:, None, None, :]
+        images = images.masked_fill(hole, 0.0)
+    return images

@@ -1,0 +1,264 @@
+"""What a training run is made of: typed, validated once, written into the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonargparse
+import yaml
+
+from genhub.errors import nearest
+from genhub.models.base import CLASSES
+
+RECIPES = Path(__file__).parent / "recipes"
+DEFAULT_RECIPE = "digits/cgan"
+
+
+@dataclasses.dataclass(kw_only=True)
+class DataConfig:
+    """How the dataset is read and augmented.
+
+    Args:
+        split: name of the split that is trained on.
+        image_column, label_column: found by their type where left out.
+        image_size: images are centre-cropped and resized to this side; None keeps the size of the first image.
+        channels: 1 (grey) or 3 (colour); None keeps those of the first image.
+        limit: use only the first so many images.
+        streaming: read while training instead of decoding everything first; for sets that do not fit in memory.
+        flip: mirror half of the images horizontally.
+        rotate: largest rotation in degrees, either way.
+        shift: largest shift as a share of the side, in both directions.
+    """
+
+    split: str = "train"
+    image_column: str | None = None
+    label_column: str | None = None
+    image_size: int | None = None
+    channels: Literal[1, 3] | None = None
+    limit: int | None = None
+    streaming: bool = False
+    flip: bool = False
+    rotate: float = 0.0
+    shift: float = 0.0
+
+
+@dataclasses.dataclass(kw_only=True)
+class ObjectiveConfig:
+    """What is minimised.
+
+    Args:
+        type: ``autoencoder``, ``vae``, ``adversarial``, ``vae_gan`` or ``classifier``.
+        loss: adversarial: ``bce``, ``least_squares``, ``hinge`` or ``wasserstein``.
+        reconstruction: autoencoder and VAE: ``mse`` or ``bce`` (of pixels in [0, 1]), summed per image.
+        beta: weight of the KL divergence (Higgins et al., 2017).
+        adversarial_weight: weight of the generator's adversarial loss in ``vae_gan``.
+        label_smoothing: classifier: share of the target spread over all classes.
+        critic_steps: discriminator updates per generator update.
+        clip: Wasserstein GAN: critic weights are clipped to ±clip after each update; 0 leaves them.
+        gradient_penalty: weight of the penalty on the critic's gradient norm between real and fake (WGAN-GP).
+        r1: weight of the zero-centred gradient penalty on real images (Mescheder et al., 2018).
+        diffaugment: any of ``color``, ``translation``, ``cutout`` on real and fake alike (Zhao et al., 2020).
+    """
+
+    type: Literal["autoencoder", "vae", "adversarial", "vae_gan", "classifier"]
+    loss: Literal["bce", "least_squares", "hinge", "wasserstein"] = "bce"
+    reconstruction: Literal["mse", "bce"] = "mse"
+    beta: float = 1.0
+    adversarial_weight: float = 1.0
+    label_smoothing: float = 0.0
+    critic_steps: int = 1
+    clip: float = 0.0
+    gradient_penalty: float = 0.0
+    r1: float = 0.0
+    diffaugment: list[Literal["color", "translation", "cutout"]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(kw_only=True)
+class OptimizerConfig:
+    """One network's optimiser: ``name`` out of adam, adamw, sgd, rmsprop; fields an optimiser lacks are not used."""
+
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    lr: float = 2e-4
+    betas: list[float] = dataclasses.field(default_factory=lambda: [0.5, 0.999])
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+
+@dataclasses.dataclass(kw_only=True)
+class ScheduleConfig:
+    """Learning rate over the run, as a factor: from 1 (after ``warmup`` steps) to ``final`` at the end of the budget.
+
+    ``exponential`` falls by a constant ratio per step and so needs ``final`` above 0.
+    """
+
+    name: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    warmup: int = 0
+    final: float = 0.01
+
+
+@dataclasses.dataclass(kw_only=True)
+class TrainConfig:
+    """A training run.
+
+    Args:
+        name: of the model; also of its run folder.
+        description: one or two sentences: what this is, after whom, and where it departs from them.
+        dataset: ``digits``, a Hub id, a folder of parquet files or a folder of images.
+        model: ``class`` and its constructor arguments; image_size, channels and, where a row reads the label,
+            class_names come from the data.
+        discriminator: constructor arguments of a GenHubDiscriminator, for the adversarial objectives.
+        init, init_std: how weights are drawn, see ``GenHubModel.initialize``.
+        max_steps, max_images, max_minutes: the budget; whichever is reached first ends the run. Schedules are laid
+            over the first of max_steps and max_images that is given, else over max_minutes.
+        batch_size: images per process and update. ``accumulation`` splits it into that many parts, to save memory.
+        clip_norm: largest gradient norm; 0 does not clip.
+        ema: decay of the averaged weights, which are what is saved; 0 keeps none.
+        mixed_precision: ``no``, ``bf16`` or ``fp16``, by Accelerate. compile: use torch.compile.
+        seed: of everything: initial weights, order, noise, augmentation.
+        log_every, checkpoint_every: in steps. samples: images in the grid of fixed latents, drawn once per epoch.
+        output_dir: where run folders are made. trackers: any of trackio, tensorboard.
+    """
+
+    name: str
+    dataset: str
+    objective: ObjectiveConfig
+    model: dict[str, Any]
+    description: str = ""
+    discriminator: dict[str, Any] | None = None
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    discriminator_optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
+    init: Literal["default", "normal", "xavier", "orthogonal"] = "normal"
+    init_std: float = 0.02
+    max_steps: int | None = None
+    max_images: int | None = None
+    max_minutes: float | None = None
+    batch_size: int = 128
+    accumulation: int = 1
+    clip_norm: float = 0.0
+    ema: float = 0.999
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    compile: bool = False
+    seed: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 500
+    samples: int = 100
+    output_dir: str = "runs"
+    trackers: list[Literal["trackio", "tensorboard"]] = dataclasses.field(default_factory=list)
+
+
+class ConfigError(ValueError):
+    """A recipe or an override is wrong; the message names the key, what it got and what is allowed."""
+
+
+def recipe_names() -> list[str]:
+    return sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.yaml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """A recipe by its name in training/recipes, or by the path of a YAML file. Raises ConfigError."""
+    path = RECIPES / f"{name}.yaml"
+    if not path.is_file():
+        path = Path(name).expanduser()
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        raise ConfigError(f"recipe: no recipe and no YAML file {name!r}; {nearest(name, recipe_names())}")
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
+    if not isinstance(recipe, dict):
+        raise ConfigError(f"{path}: must hold a mapping, got {type(recipe).__name__}")
+    return recipe
+
+
+def parse_config(recipe: Mapping[str, Any], overrides: list[str]) -> TrainConfig:
+    """A recipe with command-line overrides such as ``--max-steps 20`` or ``--optimizer.lr=1e-3`` on top.
+
+    Raises ConfigError naming the key and the nearest valid one.
+    """
+    check_keys(recipe, TrainConfig, "")
+    flags = [normalized(argument) for argument in overrides]
+    for flag in flags:
+        if flag.startswith("--"):
+            check_flag(flag[2:].split("=", 1)[0])
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(TrainConfig, as_group=False)
+    try:
+        parsed = parser.instantiate(parser.parse_args(flags, namespace=parser.parse_object(dict(recipe))))
+        config = TrainConfig(**{field.name: parsed[field.name] for field in dataclasses.fields(TrainConfig)})
+    except jsonargparse.ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    check_values(config)
+    return config
+
+
+def normalized(argument: str) -> str:
+    """``--max-steps=20`` as ``--max_steps=20``; values are left alone."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def check_flag(name: str) -> None:
+    kind: Any = TrainConfig
+    for part in name.split("."):
+        if not dataclasses.is_dataclass(kind):
+            return  # inside a free mapping such as model
+        fields = {field.name: field for field in dataclasses.fields(kind)}
+        if part not in fields:
+            raise ConfigError(f"--{name}: no such option; {nearest(part, fields)}")
+        kind = typing.get_type_hints(kind)[part]
+
+
+def check_keys(values: Mapping[str, Any], kind: type, where: str) -> None:
+    """Raise ConfigError for a key that a dataclass does not have, however deep."""
+    hints = typing.get_type_hints(kind)
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(f"{where}{key}: no such key; {nearest(key, hints)}")
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}{key}: expected a mapping, got {value!r}")
+            check_keys(value, hints[key], f"{where}{key}.")
+
+
+def check_values(config: TrainConfig) -> None:
+    """Raise ConfigError for values that the types allow and training does not."""
+    model = dict(config.model)
+    if model.get("class") not in CLASSES:
+        raise ConfigError(f"model.class: got {model.get('class')!r}; {nearest(model.get('class'), CLASSES)}")
+    given = {"class", *inspect.signature(CLASSES[model["class"]].__init__).parameters} - {"self"}
+    for section, values, allowed in (
+        ("model", config.model, given - {"image_size", "channels", "class_names"}),
+        ("discriminator", config.discriminator or {}, {"stages"}),
+    ):
+        for key in values:
+            if key not in allowed:
+                raise ConfigError(f"{section}.{key}: no such key; {nearest(key, allowed)}")
+    adversarial = config.objective.type in ("adversarial", "vae_gan")
+    if adversarial and not config.discriminator:
+        raise ConfigError(f"discriminator: objective {config.objective.type!r} needs one; give its stages")
+    if config.discriminator and not adversarial:
+        raise ConfigError(f"discriminator: objective {config.objective.type!r} has none; remove it")
+    if not any((config.max_steps, config.max_images, config.max_minutes)):
+        raise ConfigError("max_steps, max_images, max_minutes: give at least one; a run needs an end")
+    positive = ("batch_size", "accumulation", "log_every", "checkpoint_every", "samples")
+    for name in (*positive, "max_steps", "max_images", "max_minutes"):
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise ConfigError(f"{name}: expected more than 0, got {value}")
+    if config.batch_size % config.accumulation:
+        raise ConfigError(f"accumulation: {config.accumulation} does not divide the batch size {config.batch_size}")
+    if not 0 <= config.ema < 1:
+        raise ConfigError(f"ema: expected a decay in [0, 1), got {config.ema}")
+    if not 0 <= config.seed < 2**32:
+        raise ConfigError(f"seed: expected 0…2³²−1, got {config.seed}")
+    if config.schedule.name == "exponential" and config.schedule.final <= 0:
+        raise ConfigError("schedule.final: an exponential decay never reaches 0; give a number above it")

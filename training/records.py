@@ -1,0 +1,110 @@
+"""The run folder: the log, the running means behind it, and the pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from genhub.data import ImageSet
+from genhub.images import grid, to_signed, to_uint8
+from genhub.models import GenHubAE, GenHubClassifier, GenHubModel
+from genhub.models.latent import PriorModel
+
+
+class Log:
+    """``log.jsonl``: one JSON object per line, each with its step. Beside it, the trackers of Accelerate."""
+
+    def __init__(self, path: Path, accelerator: Accelerator) -> None:
+        self.path, self.accelerator = path, accelerator
+
+    def truncate(self, step: int) -> None:
+        """Drop the lines after ``step``, which a resumed run writes anew, and a half-written last one."""
+        if not self.path.is_file():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except json.JSONDecodeError:
+                break
+        temporary = self.path.with_suffix(".partial")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, self.path)
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in values.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **rounded}) + "\n")
+        self.accelerator.log({k: v for k, v in values.items() if isinstance(v, (int, float))}, step=step)
+
+
+class Meter:
+    """Means of logged values since the last line, over all processes. Holds tensors, so that no step waits for them."""
+
+    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
+        self.sums = {name: torch.tensor(value, dtype=torch.float64) for name, value in (sums or {}).items()}
+        self.count = count
+
+    def add(self, values: Mapping[str, torch.Tensor]) -> None:
+        for name, value in values.items():
+            value = value.double()
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+        self.count += 1
+
+    def state(self) -> dict[str, Any]:
+        return {"sums": {name: value.item() for name, value in self.sums.items()}, "count": self.count}
+
+    def flush(self, accelerator: Accelerator) -> dict[str, float]:
+        """The means, then start over."""
+        if not self.count:
+            return {}
+        values = torch.stack(list(self.sums.values())).float() / self.count
+        values = accelerator.reduce(values.to(accelerator.device), reduction="mean")
+        means = dict(zip(self.sums, values.tolist(), strict=True))
+        self.sums, self.count = {}, 0
+        return means
+
+
+def spread(images: torch.Tensor) -> float:
+    """Mean over pixels of the standard deviation between uint8 images, in units of [-1, 1]."""
+    return to_signed(images).std(dim=0).mean().item()
+
+
+def samples(model: GenHubModel, probe: ImageSet, n: int, seed: int) -> torch.Tensor:
+    """uint8 images that show what a model does, in rows of ten.
+
+    A generator: n samples of fixed latents, one class per column if conditional. An autoencoder: rows of held-out
+    images, each above a row of their reconstructions. A classifier: held-out images, each column those that it is
+    surest belong to one class.
+    """
+    if isinstance(model, PriorModel):
+        labels = torch.arange(n) % len(model.class_names) if model.class_names else None
+        return to_uint8(model.generate(n, labels=labels, seed=seed)).cpu()
+    if isinstance(model, GenHubAE):
+        rows = probe.images[: max(10, n // 2 // 10 * 10)].cpu().split(10)
+        labels = probe.labels if model.class_names else None
+        pairs = []
+        for i, real in enumerate(rows):
+            given = None if labels is None else labels[i * 10 : i * 10 + len(real)].tolist()
+            pairs += [real, to_uint8(model.reconstruct(to_signed(real), labels=given)).cpu()]
+        return torch.cat(pairs)
+    if isinstance(model, GenHubClassifier):
+        images = probe.images.cpu()
+        best = model.predict(images).cpu().topk(min(n // 10, len(images)), dim=0).indices  # (rows, num_classes)
+        return images[best.flatten()]
+    raise TypeError(f"no sheet is known for {type(model).__name__}")
+
+
+def sheet(images: torch.Tensor, model: GenHubModel) -> torch.Tensor:
+    """One picture of ``samples``."""
+    columns = len(model.class_names) if model.class_names and len(model.class_names) <= 20 else 10
+    return grid(images, columns=columns)

@@ -1,0 +1,298 @@
+"""The Space as a visitor meets it, in a real browser."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from browser import Watch, launch, serving
+from playwright.sync_api import expect, sync_playwright
+
+import genhub
+from space.catalog import read_catalog
+
+CATALOG = read_catalog()
+FIRST = next(iter(CATALOG.values()))
+PIXELS = """images => Promise.all(images.map(async image => {
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const values = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
+    const gray = values.filter((_, i) => i % 4 === 0);
+    return {spread: Math.max(...gray) - Math.min(...gray), key: values.join(), size: canvas.width};
+}))"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("space") / "log.txt") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, url):
+    """A page on a laptop's screen that must end without errors and without having left the machine."""
+    context = browser.new_context(
+        base_url=url, viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)  # a busy machine is no fault of the page
+    watch = Watch(page)
+    yield page
+    context.close()
+    assert watch.faults == []
+
+
+def settle(page):
+    """Wait until nothing is being asked and every card is live."""
+    page.wait_for_function(
+        """() => document.querySelector('#content').getAttribute('aria-busy') === 'false'
+            && [...document.querySelectorAll('.card')].every(
+                card => card.querySelector('.origin')?.textContent === 'live')"""
+    )
+
+
+def shown(page):
+    """model → keys of its images, all of them real pictures."""
+    galleries = {}
+    for card in page.locator(".card").all():
+        images = card.locator(".pixels img").evaluate_all(PIXELS)
+        assert all(image["spread"] > 20 for image in images), "a blank image"
+        galleries[card.locator("code").first.inner_text()] = [image["key"] for image in images]
+    return galleries
+
+
+def choose(page, name, value):
+    page.locator(f'input[name="{name}"][value="{value}"]').check()
+    page.wait_for_timeout(300)
+    settle(page)
+
+
+def test_first_screen_has_galleries_of_real_images_without_a_click(page):
+    page.goto("/")
+    expect(page.locator(".card")).to_have_count(len(FIRST.models))
+    settle(page)
+    galleries = shown(page)
+    assert list(galleries) == [model.name for model in FIRST.models]
+    assert len(galleries) >= 4
+    assert all(len(images) == 10 for images in galleries.values())
+    everything = [image for images in galleries.values() for image in images]
+    assert len(set(everything)) == len(everything), "images repeat"
+    for card in page.locator(".card").all():
+        top = card.locator(".pixels img").first.bounding_box()["y"]
+        assert top < 800, "a gallery lies below the first screen"
+        assert card.locator("dt").all_inner_texts() == ["Time per image", "Parameters", "Class accuracy"]
+
+
+def test_images_are_there_without_any_script(browser, url):
+    context = browser.new_context(base_url=url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/")
+    images = page.locator(".pixels img")
+    expect(images).to_have_count(10 * len(FIRST.models))
+    sizes = images.evaluate_all("images => images.map(image => image.naturalWidth)")
+    assert set(sizes) == {FIRST.models[0].image_shape[2]}
+    context.close()
+
+
+def test_every_image_says_what_it_is_and_keeps_its_pixels_crisp(page):
+    page.goto("/?dataset=digits&class=7&n=3")
+    settle(page)
+    images = page.locator(".pixels img")
+    alts = images.evaluate_all("images => images.map(image => image.alt)")
+    assert len(set(alts)) == len(alts) == 3
+    assert all("Digits image" in alt and "asked for: 7" in alt and "cgan-digits" in alt for alt in alts)
+    assert images.first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+
+
+def test_class_and_seed_change_what_is_shown(page):
+    page.goto(f"/?dataset={FIRST.name}&n=4")
+    settle(page)
+    before = shown(page)
+    told = {model.name for model in FIRST.models if model.class_names}
+    told |= {model.name for model in FIRST.models if model.model_class == "GenHubAE" and FIRST.source.class_names}
+    choose(page, "class", "7")
+    sevens = shown(page)
+    for name in before:
+        assert (before[name] != sevens[name]) == (name in told)
+    assert "class=7" in page.url
+    page.locator("#seed").fill("12")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**seed=12**")
+    settle(page)
+    other = shown(page)
+    assert all(other[name] != sevens[name] for name in other)
+    page.locator("#dice").click()
+    page.wait_for_url(lambda address: "seed=12&" not in address)
+    settle(page)
+    assert all(images != other[name] for name, images in shown(page).items())
+
+
+def test_dataset_models_and_number_change_what_is_shown(page):
+    page.goto("/")
+    settle(page)
+    page.get_by_role("radio", name="CIFAR-10").check()
+    page.wait_for_url("**dataset=cifar10**")
+    settle(page)
+    names = [model.name for model in CATALOG["cifar10"].models]
+    assert list(shown(page)) == names
+    choose(page, "class", "frog")
+    assert "class=frog" in page.url
+    page.locator(f'input[value="{names[0]}"]').uncheck()
+    page.wait_for_url(f"**models={names[1]},**")
+    settle(page)
+    assert list(shown(page)) == names[1:]
+    page.locator("#n").focus()
+    page.keyboard.press("Home")
+    page.wait_for_url("**n=1&**")
+    settle(page)
+    assert all(len(images) == 1 for images in shown(page).values())
+
+
+def test_no_model_is_a_designed_state(page):
+    page.goto("/?dataset=digits")
+    settle(page)
+    page.locator('input[name="models"]').uncheck()
+    expect(page.get_by_role("heading", name="No model is chosen")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="No model is chosen")).to_be_visible()
+
+
+def test_a_link_restores_the_view(page):
+    page.goto(f"/?dataset={FIRST.name}")
+    settle(page)
+    choose(page, "class", "3")
+    page.locator("#seed").fill("77")
+    page.wait_for_url("**seed=77**")
+    page.locator("#n").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**n=9&**")
+    page.locator(f'input[value="{FIRST.models[0].name}"]').uncheck()
+    page.wait_for_url(f"**models={FIRST.models[1].name},**")
+    settle(page)
+    page.get_by_role("button", name="Copy link").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    before = shown(page)
+    page.goto("about:blank")
+    page.goto(link)
+    settle(page)
+    assert shown(page) == before
+    assert page.url == link
+    assert page.locator('input[name="class"]:checked').input_value() == "3"
+    assert page.locator("#seed").input_value() == "77"
+    assert page.locator("#n").input_value() == "9"
+    assert not page.locator(f'input[value="{FIRST.models[0].name}"]').is_checked()
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("seed=-1", "below 0: using 0"),
+        ("seed=1e20", "above 4294967295: using 4294967295"),
+        ("seed=abc", "not a whole number: using 0"),
+        ("n=0", "below 1: using 1"),
+        ("n=1000000000", "above 40: using 40"),
+        ("dataset=imagenet", "no dataset “imagenet”"),
+        ("class=<img src=x onerror=alert(1)>", "no class “<img src=x onerror=alert(1)>”"),
+        ("models=<script>alert(1)</script>", "no model “<script>alert(1)</script>”"),
+    ],
+)
+def test_odd_links_are_answered_in_words(page, query, says):
+    page.on("dialog", lambda dialog: pytest.fail("a script of the link ran"))
+    page.goto(f"/?{query}")
+    settle(page)
+    expect(page.locator(".note", has_text=says)).to_be_visible()
+    assert all(shown(page).values())
+
+
+def test_odd_typing_is_answered_in_words(page):
+    page.goto("/?dataset=digits&n=2")
+    settle(page)
+    page.locator("#seed").fill("-1")
+    expect(page.locator(".note", has_text="below 0: using 0")).to_be_visible()
+    page.locator("#seed").fill("1e20")
+    expect(page.locator(".note", has_text="above 4294967295")).to_be_visible()
+    page.locator("#seed").fill("5")
+    page.wait_for_url("**seed=5**")
+    settle(page)
+    expect(page.locator(".note:visible")).to_have_count(0)
+    assert len(shown(page)["cgan-digits"]) == 2
+
+
+@pytest.mark.parametrize("dataset", CATALOG)
+def test_a_phone_has_no_sideways_scroll(page, dataset):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"/?dataset={dataset}&class=7&n=12")
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.mouse.wheel(500, 0)
+    assert page.evaluate("window.scrollX") == 0
+    assert page.locator(".pixels img").first.bounding_box()["y"] < 740, "no image on the first screen"
+
+
+def test_everything_can_be_reached_by_keyboard(page):
+    page.goto("/?dataset=digits")
+    settle(page)
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.name || document.activeElement.id"))
+    for name in ("theme", "dataset", "class", "seed", "dice", "n", "models", "copy-link", "download", "copy-code"):
+        assert name in reached, f"{name} is not reached: {reached}"
+
+
+def test_download_and_snippet_give_what_is_shown(page):
+    page.goto("/?dataset=digits&class=4&seed=6&n=3")
+    settle(page)
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.suggested_filename == "genhub-digits-4-seed6.zip"
+    with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as file:
+        assert sum(name.endswith("-4.png") for name in file.namelist()) == 3
+    page.get_by_role("button", name="Copy", exact=True).click()
+    code = page.evaluate("navigator.clipboard.readText()")
+    assert 'GenHubCGAN.from_pretrained("cgan-digits")' in code
+    names = {}
+    exec(code.split("\nfor name in")[0], names)
+    assert names["images"]["cgan-digits"].shape == (3, *genhub.load("cgan-digits").image_shape)
+
+
+def test_dark_and_light_follow_the_visitor(browser, url):
+    for scheme in ("light", "dark"):
+        context = browser.new_context(base_url=url, color_scheme=scheme)
+        page = context.new_page()
+        page.goto("/")
+        paper = "getComputedStyle(document.body).backgroundColor"
+        first = page.evaluate(paper)
+        page.locator("#theme").click()
+        assert page.evaluate(paper) != first
+        page.reload()
+        assert page.evaluate(paper) != first, "the choice is forgotten"
+        page.goto(f"/?__theme={scheme}")
+        assert page.evaluate(paper) == first, "the link's theme wins"
+        context.close()
+
+
+def test_a_server_that_is_gone_is_said(browser, url):
+    context = browser.new_context(base_url=url)
+    page = context.new_page()
+    page.goto("/?dataset=digits&n=2")
+    settle(page)
+    context.set_offline(True)
+    page.locator("#dice").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#problem")).to_be_hidden()
+    settle(page)
+    context.close()

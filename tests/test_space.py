@@ -1,0 +1,272 @@
+"""The Space without a browser: its inference layer, its links, its API, its first response."""
+
+import io
+import shutil
+import threading
+import time
+import types
+import zipfile
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import genhub
+from genhub import hub
+from space import inference, zerogpu
+from space.cards import count, duration
+from space.catalog import read_catalog
+from space.download import archive
+from space.inference import Busy, Engine
+from space.pages.compare import columns
+from space.result import Failure
+from space.server import build
+from space.snippet import snippet
+from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
+
+CATALOG = read_catalog()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine(CATALOG)
+
+
+def view_of(dataset, **fields):
+    return read_view({"dataset": dataset, **{key: str(value) for key, value in fields.items()}}, CATALOG)[0]
+
+
+# -- what there is ----------------------------------------------------------------------------------------------------
+
+
+def test_every_bundled_model_is_offered_or_judges():
+    offered = {model.name for dataset in CATALOG.values() for model in dataset.models}
+    judges = {dataset.judge for dataset in CATALOG.values()} - {None}
+    assert offered | judges == {info.name for info in genhub.list_models()}
+    assert "cgan-digits" in offered
+    assert CATALOG["digits"].judge is None
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dataset", CATALOG)
+def test_a_link_restores_its_view(dataset):
+    models = tuple(model.name for model in CATALOG[dataset].models)[:2]
+    for label in (None, 3):
+        view = View(dataset, label, MAX_SEED, 7, models)
+        assert read_view(dict(parse_qsl(view.query(CATALOG))), CATALOG) == (view, [])
+    empty = View(dataset, None, 0, 1, ())
+    assert read_view(dict(parse_qsl(empty.query(CATALOG))), CATALOG) == (empty, [])
+
+
+def test_a_link_is_readable():
+    view = View("digits", 7, 3, 8, ("cgan-digits",))
+    assert view.query(CATALOG) == "dataset=digits&class=7&seed=3&n=8&models=cgan-digits"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("seed", "-1", 0),
+        ("seed", "1e20", MAX_SEED),
+        ("seed", "9" * 399, MAX_SEED),
+        ("seed", "9" * 5000, 0),
+        ("seed", "inf", MAX_SEED),
+        ("seed", "nan", 0),
+        ("seed", "abc", 0),
+        ("seed", "3.5", 0),
+        ("n", "0", 1),
+        ("n", "1000000000", MAX_IMAGES),
+        ("n", "-inf", 1),
+        ("n", "eight", 10),
+    ],
+)
+def test_odd_numbers_are_replaced_and_said(field, text, value):
+    view, notes = read_view({"dataset": "digits", field: text}, CATALOG)
+    assert getattr(view, field) == value
+    assert len(notes) == 1
+    assert str(value) in notes[0]
+    assert len(notes[0]) < 120
+
+
+@pytest.mark.parametrize(
+    "params", [{"dataset": "imagenet"}, {"class": "cow"}, {"class": "10"}, {"class": "-1"}, {"models": "gpt,<b>"}]
+)
+def test_unknown_names_fall_back_and_are_said(params):
+    view, notes = read_view({"dataset": "digits", **params}, CATALOG)
+    assert view.label is None
+    assert view.models == tuple(model.name for model in CATALOG[view.dataset].models)
+    assert len(notes) == 1
+
+
+def test_arguments_are_checked_not_corrected():
+    good = {"dataset": "digits", "label": "7", "seed": 3, "n": 8, "models": ["cgan-digits"]}
+    assert check_view(CATALOG, **good) == View("digits", 7, 3, 8, ("cgan-digits",))
+    bad = {
+        "dataset": ["mnits", None, ["digits"]],
+        "label": ["cow", None, True, {}, 10],
+        "seed": [-1, 2**32, 1e20, "abc", None, True],
+        "n": [0, MAX_IMAGES + 1, "many"],
+        "models": [[], "cgan-digits", ["nope"], [{}], 5],
+    }
+    for field, values in bad.items():
+        for value in values:
+            with pytest.raises(ValueError, match=f"^{field}: "):
+                check_view(CATALOG, **{**good, field: value})
+
+
+# -- inference --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dataset", CATALOG)
+def test_images_depend_on_seed_class_and_place_alone(engine, dataset):
+    def pixels(**fields):
+        results = engine.compare(view_of(dataset, **fields))
+        assert all(result.live for result in results)
+        return {result.job.model: result for result in results}
+
+    base, fewer = pixels(seed=5, n=6), pixels(seed=5, n=2)
+    other_seed, other_class = pixels(seed=6, n=6), pixels(seed=5, n=6, **{"class": 7})
+    for model in CATALOG[dataset].models:
+        made = base[model.name].pixels
+        assert made.shape == (6, *model.image_shape)
+        assert made.float().std() > 5, "blank images"
+        assert (made[:2].int() - fewer[model.name].pixels.int()).abs().max() <= 1
+        assert not torch.equal(made, other_seed[model.name].pixels)
+        told = base[model.name].labels is not None
+        assert torch.equal(made, other_class[model.name].pixels) != told
+        assert other_class[model.name].labels == ((7,) * 6 if told else None)
+
+
+def test_the_judge_is_asked_about_what_is_shown(engine):
+    for dataset in CATALOG.values():
+        for result in engine.compare(view_of(dataset.name, seed=5, n=6)):
+            if dataset.judge is None:
+                assert result.judged is None
+                assert result.accuracy is None
+                continue
+            expected = genhub.load(dataset.judge).predict(result.pixels).argmax(dim=1).tolist()
+            assert list(result.judged) == expected
+            if result.labels is not None:
+                right = [a == b for a, b in zip(result.labels, expected, strict=True)]
+                assert result.accuracy == sum(right) / 6
+
+
+def test_an_autoencoder_reconstructs_the_images_beside_it(engine):
+    for dataset in CATALOG.values():
+        for info in dataset.models:
+            if info.model_class == "GenHubAE":
+                view = View(dataset.name, 2, 9, 4, (dataset.source.name, info.name))
+                original, copied = engine.compare(view)
+                assert copied.source == original.job.model
+                again = genhub.load(info.name).reconstruct(genhub.images.to_signed(original.pixels))
+                assert torch.equal(copied.pixels, genhub.images.to_uint8(again))
+
+
+def test_results_and_models_are_kept(engine, monkeypatch):
+    view = view_of("digits", seed=11)
+    first = engine.compare(view)
+    monkeypatch.setattr(engine, "compute", lambda *args: pytest.fail("computed twice"))
+    assert engine.compare(view) == first
+    monkeypatch.setattr(inference, "MAX_RESULTS", 2)
+    engine.keep(first[0])
+    assert len(engine.results) == 2
+
+
+def test_one_comparison_computes_at_a_time(monkeypatch):
+    engine = Engine(CATALOG)
+    running, most = [], []
+    compute = engine.compute_here
+
+    def slow(*args):
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.05)
+        running.pop()
+        return compute(*args)
+
+    monkeypatch.setattr(engine, "compute", slow)
+    views = [view_of("digits", seed=seed) for seed in range(6)]
+    threads = [threading.Thread(target=engine.compare, args=(view,)) for view in views]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert all(None not in engine.kept_results(view) for view in views)
+
+
+def test_a_lane_that_stays_taken_is_said(monkeypatch):
+    engine = Engine(CATALOG)
+    monkeypatch.setattr(inference, "WAIT_SECONDS", 0.01)
+    with engine.lane(), pytest.raises(Busy, match="try again"):
+        engine.compare(view_of("digits"))
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    """A copy of the digits model that a test may break, as the only bundled model."""
+    shutil.copytree(hub.PRETRAINED / "cgan-digits", tmp_path / "cgan-digits")
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path)
+    return tmp_path
+
+
+def test_a_broken_model_does_not_break_the_others(bundle):
+    shutil.copytree(bundle / "cgan-digits", bundle / "whole-digits")
+    weights = bundle / "cgan-digits" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    catalog = read_catalog()
+    view, _ = read_view({"n": "2"}, catalog)
+    broken, whole = Engine(catalog).compare(view)
+    assert isinstance(broken, Failure)
+    assert "truncated" in broken.reason
+    assert len(whole.pixels) == 2
+    page = TestClient(build()).get("/?n=2")
+    assert page.status_code == 200
+
+
+def test_a_gpu_is_borrowed_where_spaces_is_installed(monkeypatch):
+    borrowed = []
+    fake = types.SimpleNamespace(GPU=lambda function: lambda *args: borrowed.append(1) or function(*args))
+    monkeypatch.setattr(zerogpu, "spaces", fake)
+    Engine(CATALOG).compare(view_of("digits"))
+    assert borrowed == [1]
+
+
+# -- what a visitor takes home ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields", [{"seed": 3, "n": 6, "class": 7}, {"seed": 0, "n": 11}])
+@pytest.mark.parametrize("dataset", CATALOG)
+def test_the_snippet_makes_what_is_shown(engine, dataset, fields, tmp_path, monkeypatch):
+    view = view_of(dataset, **fields)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(snippet(view, CATALOG[dataset]), "snippet", "exec"), names)
+    for result in engine.compare(view):
+        assert torch.equal(names["images"][result.job.model], result.pixels)
+        assert (tmp_path / f"{result.job.model}.png").is_file()
+
+
+def test_the_download_holds_the_shown_pixels(engine):
+    view = view_of("digits", seed=3, n=4)
+    results = engine.compare(view)
+    with zipfile.ZipFile(io.BytesIO(archive(view, CATALOG["digits"], results))) as file:
+        names = file.namelist()
+        assert len({name.split("/")[0] for name in names}) == 1
+        for result in results:
+            inside = sorted(name for name in names if f"/{result.job.model}/" in name)
+            decoded = [np.array(Image.open(io.BytesIO(file.read(name)))) for name in inside]
+            assert np.array_equal(np.stack(decoded), result.pixels[:, 0].numpy())
+        assert any(name.endswith("reproduce.py") for name in names)
+        assert any(name.endswith("all.png") for name in names)
+
+
+def test_numbers_are_written_for_people():
+    assert [count(n) for n in (12, 3500, 190_753, 3_120_000, 25_600_000)] == ["12", "3.5 k", "191 k", "3.1 M", "26 M"]
+    assert [duration(s) for s in (0.00021, 0.0042, 0.031, 1.26)] == ["0.21 ms", "4.2 ms", "31 ms", "1.3 s"]
+    assert [columns(n) for n in (1, 4, 5, 10, 40)] == [1, 4, 5, 5, 8]

@@ -1,0 +1,178 @@
+"""The Space as the web sees it: its first response, its empty states, its API."""
+
+import base64
+import io
+import shutil
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import genhub
+from genhub import hub
+from space import precomputed
+from space.catalog import read_catalog
+from space.inference import Engine
+from space.server import MAX_WAITING, build
+from space.shell import ASSETS
+from space.view import read_view
+
+CATALOG = read_catalog()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine(CATALOG)
+
+
+@pytest.fixture(scope="module")
+def served():
+    server = build()
+    server.launch(prevent_thread_lock=True, quiet=True, run_history=False)
+    yield server
+    server.get_blocks().close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def api(served):
+    return Client(served.get_blocks().local_url, verbose=False, analytics_enabled=False)
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    """A copy of the digits model that a test may break, as the only bundled model."""
+    shutil.copytree(hub.PRETRAINED / "cgan-digits", tmp_path / "cgan-digits")
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path)
+    return tmp_path
+
+
+def view_of(dataset, **fields):
+    return read_view({"dataset": dataset, **{key: str(value) for key, value in fields.items()}}, CATALOG)[0]
+
+
+# -- the first response -----------------------------------------------------------------------------------------------
+
+
+def test_the_first_screen_is_what_the_models_make(engine):
+    stored = {result.job: result for result in precomputed.read(CATALOG)}
+    for dataset in CATALOG:
+        for live in engine.compare(view_of(dataset)):
+            assert live.job in stored, "the first screen is out of date: run python -m space.precomputed"
+            kept = stored[live.job]
+            assert (kept.pixels.int() - live.pixels.int()).abs().max() <= 2
+            assert kept.parameters == live.parameters
+            assert kept.labels == live.labels
+
+
+def test_a_first_screen_of_other_weights_is_left_out(bundle):
+    assert len(precomputed.read(read_catalog())) == 1
+    weights = bundle / "cgan-digits" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    assert precomputed.read(read_catalog()) == []
+
+
+def test_the_first_response_has_images_and_loads_no_model(monkeypatch):
+    monkeypatch.setattr(genhub, "load", lambda *args, **options: pytest.fail("a model was loaded"))
+    web = TestClient(build())
+    page = web.get("/")
+    first = next(iter(CATALOG.values()))
+    assert page.text.count('src="data:image/png;base64,') == 10 * len(first.models)
+    assert page.text.count("precomputed") >= len(first.models)
+    assert web.head("/").status_code == 200
+
+
+def test_the_page_loads_nothing_from_elsewhere():
+    web = TestClient(build())
+    page = web.get("/")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "://" not in page.text
+    for path in ASSETS.glob("*.*s"):
+        addresses = [line for line in path.read_text().splitlines() if "://" in line]
+        assert all("postMessage" in line for line in addresses), addresses
+
+
+def test_markup_in_a_link_stays_text():
+    attack = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    for field in ("dataset", "class", "seed", "n", "models"):
+        page = TestClient(build()).get("/", params={"dataset": "digits", field: attack})
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text
+        assert "<img src=x" not in page.text
+        assert "&lt;script&gt;" in page.text
+
+
+def test_a_copy_without_models_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path)
+    web = TestClient(build())
+    page = web.get("/?dataset=mnist&seed=-5")
+    assert page.status_code == 200
+    assert "Nothing to compare yet" in page.text
+    assert web.get("/download").status_code == 404
+
+
+def test_a_dataset_without_a_judge_says_so():
+    page = TestClient(build()).get("/?dataset=digits")
+    assert "no classifier for Digits is bundled" in page.text
+
+
+def test_no_model_chosen_is_a_view_too():
+    page = TestClient(build()).get("/?dataset=digits&models=none")
+    assert "No model is chosen" in page.text
+    assert TestClient(build()).get("/download?dataset=digits&models=none").status_code == 200
+
+
+# -- the API ----------------------------------------------------------------------------------------------------------
+
+
+def test_compare_is_the_only_public_endpoint(api):
+    described = api.view_api(return_format="dict")
+    assert list(described["named_endpoints"]) == ["/compare"]
+    assert described["unnamed_endpoints"] == {}
+    types = {
+        p["parameter_name"]: p["python_type"]["type"] for p in described["named_endpoints"]["/compare"]["parameters"]
+    }
+    assert types == {"dataset": "str", "label": "str", "seed": "int", "n": "int", "models": "None | list[str]"}
+
+
+def test_compare_answers_a_program(api):
+    answer = api.predict(dataset="digits", label="7", seed=3, n=4, models=["cgan-digits"], api_name="/compare")
+    assert answer["query"] == "dataset=digits&class=7&seed=3&n=4&models=cgan-digits"
+    (result,) = answer["results"]
+    assert result["labels"] == ["7"] * 4
+    assert result["seconds_per_image"] > 0
+    model = genhub.load("cgan-digits")
+    assert result["parameters"] == model.num_parameters()
+    expected = genhub.images.to_uint8(model.generate(4, labels="7", seed=3))
+    for uri, pixels in zip(result["images"], expected, strict=True):
+        decoded = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+        assert np.array_equal(np.array(decoded), pixels[0].numpy())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seed": "abc"}, {"seed": 1e20}, {"n": 0}, {"n": None}, {"label": {}}, {"dataset": ["x"]}, {"models": "cgan"}],
+)
+def test_wrong_types_are_refused_in_words(api, wrong):
+    with pytest.raises(AppError, match=f"^{next(iter(wrong))}: .*(expected|allowed)"):
+        api.predict(**{"dataset": "digits", **wrong}, api_name="/compare")
+
+
+def test_the_queue_is_bounded_and_has_one_lane(served):
+    queue = served.get_blocks()._queue
+    assert queue.max_size == MAX_WAITING
+    lanes = {fn.api_name: (fn.concurrency_id, fn.concurrency_limit) for fn in served.get_blocks().fns.values()}
+    assert lanes == {"compare": ("compute", 1), "view": ("compute", 1)}
+
+
+@pytest.mark.parametrize("query", ["seed=%00&n=%ff", "=&&&=", "dataset", "x" * 9000, None, 5, {"a": 1}, ["b"]])
+def test_the_pages_own_endpoint_survives_anything(served, query):
+    web = TestClient(served)
+    joined = web.post("/gradio_api/call/view", json={"data": [query]})
+    assert joined.status_code == 200
+    with web.stream("GET", f"/gradio_api/call/view/{joined.json()['event_id']}") as answer:
+        text = answer.read().decode()
+    assert "event: complete" in text
+    assert "Traceback" not in text

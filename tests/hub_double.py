@@ -85,9 +85,7 @@ class Fault:
 class Reply(Exception):
     """An answer that ends the handling of a request; error answers carry the Hub's error code."""
 
-    def __init__(
-        self, status: int, body: object = None, error_code: str | None = None, **headers: str
-    ) -> None:
+    def __init__(self, status: int, body: object = None, error_code: str | None = None, **headers: str) -> None:
         super().__init__(status)
         self.status = status
         self.headers = dict(headers)
@@ -177,9 +175,7 @@ class HubDouble:
 
     def count(self, method: str, pattern: str) -> int:
         """How many requests of this method matched the pattern and were answered with success."""
-        return sum(
-            m == method and re.search(pattern, p) is not None and 200 <= s < 400 for m, p, s in self.requests
-        )
+        return sum(m == method and re.search(pattern, p) is not None and 200 <= s < 400 for m, p, s in self.requests)
 
 
 def regular_file(content: bytes) -> File:
@@ -210,7 +206,8 @@ class Handler(BaseHTTPRequestHandler):
         self.content = self.rfile.read(length)
         try:
             if isinstance(action, int):
-                raise Reply(action, {"error": "refused by the test"})
+                # A careless server: it repeats what it was sent, so that a client which prints this leaks it.
+                raise Reply(action, {"error": f"refused, got {self.headers.get('Authorization')}"})
             reply = self.route(url.path)
         except Reply as answer:
             reply = answer
@@ -375,9 +372,7 @@ class HubHandler(Handler):
             else:
                 raise Reply(400, {"error": f"Unknown commit operation {key}"})
         sha = repo.commit(revision, files, summary)
-        return Reply(
-            200, {"success": True, "commitUrl": f"{self.double.url}/{repo_id}/commit/{sha}", "commitOid": sha}
-        )
+        return Reply(200, {"success": True, "commitUrl": f"{self.double.url}/{repo_id}/commit/{sha}", "commitOid": sha})
 
     def create_branch(self, repo_id: str, revision: str) -> Reply:
         repo = self.repo(repo_id)
@@ -436,9 +431,7 @@ class HubHandler(Handler):
     def resolve(self, repo_id: str, revision: str, path: str) -> Reply:
         repo = self.repo(repo_id)
         if repo.gated:
-            raise Reply(
-                403 if self.user()[0] else 401, {"error": f"Access to {repo_id} is restricted"}, "GatedRepo"
-            )
+            raise Reply(403 if self.user()[0] else 401, {"error": f"Access to {repo_id} is restricted"}, "GatedRepo")
         sha, files = self.snapshot(repo, revision)
         headers = {"X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
         file = files.get(path)
@@ -489,11 +482,7 @@ def card_errors(content: str) -> list[str]:
         return [f"invalid YAML: {error}"]
     if not isinstance(data, dict):
         return ["metadata must be a mapping"]
-    errors = [
-        f'"{key}" must be a string'
-        for key in ("license", "library_name", "pipeline_tag")
-        if bad_text(data, key)
-    ]
+    errors = [f'"{key}" must be a string' for key in ("license", "library_name", "pipeline_tag") if bad_text(data, key)]
     errors += [f'"{key}" must be a list of strings' for key in ("tags", "datasets") if bad_list(data, key)]
     for entry in data.get("model-index") or []:
         if not isinstance(entry.get("name"), str) or not entry.get("results"):

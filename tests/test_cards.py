@@ -13,9 +13,10 @@ import pytest
 from hub_double import card_errors
 from huggingface_hub import ModelCard
 from PIL import Image
-from run_folder import DIGITS, make_run, tiny_cgan, write_json
+from run_folder import DIGITS, MODEL_FILES, make_run, tiny_cgan, write_json
 
 from genhub import GenHubAE, GenHubClassifier, GenHubGAN, GenHubVAE
+from genhub.hub import PRETRAINED
 from training import cards
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,9 +49,7 @@ def test_metadata_is_what_the_hub_accepts(final):
     assert {"genhub", "conditional-gan"} <= set(data.tags)
     measured = {result.metric_type: result.metric_value for result in data.eval_results}
     assert measured == {"frechet_distance": 12.5, "class_accuracy": 0.98125}
-    assert {(result.dataset_name, result.dataset_split) for result in data.eval_results} == {
-        ("digits", "test")
-    }
+    assert {(result.dataset_name, result.dataset_split) for result in data.eval_results} == {("digits", "test")}
 
 
 def test_card_survives_the_hubs_own_reader_and_writer(final):
@@ -218,6 +217,22 @@ def test_edited_cards_are_told_from_rendered_ones(final):
     assert cards.is_rendered(str(tiny_cgan().generate_model_card()))
 
 
+def test_the_command_renders_anew_and_spares_edited_cards(final, capsys):
+    card = final / "README.md"
+    assert cards.main([str(final)]) == 0
+    assert card.read_text(encoding="utf-8") == cards.render_card(final)
+    rewrite(final, "metrics.json", lambda record: record["metrics"].update(other=7))
+    assert cards.main([str(final)]) == 0
+    assert "(`other`) | 7 |" in card.read_text(encoding="utf-8")
+    card.write_text("# Mine\n", encoding="utf-8")
+    assert cards.main([str(final)]) == 0
+    assert card.read_text(encoding="utf-8") == "# Mine\n"
+    assert "edited by hand" in capsys.readouterr().out
+    for wrong in ([], [str(final / "nothing")]):
+        assert cards.main(wrong) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", BUNDLED)
 def test_every_bundled_model_has_a_hand_written_part(name):
     front, text = cards.hand_written(name)
@@ -235,6 +250,17 @@ def test_no_hand_written_part_is_left_over():
     assert {path.stem for path in cards.MODEL_CARDS.glob("*.md")} == {*BUNDLED, "template"}
 
 
+def test_bundled_models_hold_what_their_repositories_hold():
+    for folder in sorted(path.parent for path in PRETRAINED.glob("*/config.json")):
+        files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        adversarial = {name for name in MODEL_FILES if name.startswith("discriminator/")}
+        assert files in (MODEL_FILES, MODEL_FILES - adversarial), folder.name
+        assert (folder / "README.md").read_text(encoding="utf-8") == cards.render_card(folder), folder.name
+        for path in [*folder.rglob("*.json"), *folder.rglob("*.yaml"), *folder.rglob("*.md")]:
+            local = re.findall(r"""(?:^|[\s"'(])((?:/|~/|\.\./)[\w.-]+)""", path.read_text(encoding="utf-8"), re.M)
+            assert local == [], f"{path.relative_to(ROOT)} names a place on the machine that trained it"
+
+
 DENSE = {"op": "dense", "width": 64}
 PIXELS = {"op": "reshape", "size": 8, "act": "tanh"}
 ENCODER = [{"op": "flatten"}, {"op": "dense", "width": 16, "act": "relu"}]
@@ -244,18 +270,14 @@ FAMILIES = {
     "gan": lambda: GenHubGAN(latent_dim=4, stages=[DENSE, PIXELS], **SIZE),
     "ae": lambda: GenHubAE(latent_dim=4, encoder=ENCODER, decoder=[DENSE, PIXELS], **SIZE),
     "vae": lambda: GenHubVAE(latent_dim=4, encoder=ENCODER, decoder=[DENSE, PIXELS], **SIZE),
-    "classifier": lambda: GenHubClassifier(
-        stages=[*ENCODER, {"op": "dense", "width": 10}], class_names=DIGITS, **SIZE
-    ),
+    "classifier": lambda: GenHubClassifier(stages=[*ENCODER, {"op": "dense", "width": 10}], class_names=DIGITS, **SIZE),
 }
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_usage_example_runs(family, tmp_path, monkeypatch, capsys):
     FAMILIES[family]().save_pretrained(tmp_path / "model")
-    code = re.search(
-        r"```python\n(.*?)```", cards.render_card(tmp_path / "model", str(tmp_path / "model")), re.S
-    )[1]
+    code = re.search(r"```python\n(.*?)```", cards.render_card(tmp_path / "model", str(tmp_path / "model")), re.S)[1]
     assert len(code.splitlines()) <= 5
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (20, 30), "red").save("image.png")

@@ -15,6 +15,7 @@ import pytest
 from hub_double import OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, Fault, HubDouble
 from huggingface_hub import constants
 from run_folder import METRICS, MODEL_FILES, make_run, tiny_cgan, write_json
+from safetensors.torch import save_file
 
 from training import cards, publish
 
@@ -100,9 +101,7 @@ def test_the_command_publishes_the_run_and_a_rerun_changes_nothing(double, mode,
 
 
 def test_small_files_also_arrive_by_the_streamed_path_of_hf_xet(double, run, tmp_path):
-    done = subprocess.run(
-        **command(run, double.url, tmp_path / "home", HF_HUB_DISABLE_XET="0"), capture_output=True
-    )
+    done = subprocess.run(**command(run, double.url, tmp_path / "home", HF_HUB_DISABLE_XET="0"), capture_output=True)
     assert done.returncode == 0, done.stderr
     assert set(double.files(REPO)) - {".gitattributes"} == MODEL_FILES
 
@@ -211,9 +210,7 @@ def test_one_cut_connection_is_retried_by_the_client_itself(client, double, run)
     assert set(double.files(REPO)) - {".gitattributes"} == MODEL_FILES
 
 
-def test_a_storage_that_always_cuts_is_reported_and_a_rerun_completes_it(
-    client, double, run, capsys, monkeypatch
-):
+def test_a_storage_that_always_cuts_is_reported_and_a_rerun_completes_it(client, double, run, capsys, monkeypatch):
     double.upload_mode = lambda path: "lfs" if path == "model.safetensors" else "regular"
     double.faults.append(Fault("PUT", ".", "cut", times=1000))
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses between its attempts
@@ -230,7 +227,9 @@ def test_a_storage_that_always_cuts_is_reported_and_a_rerun_completes_it(
 def test_a_commit_that_fails_on_the_server_is_reported(client, double, run, capsys):
     double.faults.append(Fault("POST", "/commit/", 500))
     assert client(run) == 2
-    assert "500" in last_line(capsys.readouterr().err)
+    captured = capsys.readouterr()
+    assert "500" in last_line(captured.err)
+    assert WRITE_TOKEN not in captured.out + captured.err
     assert client(run) == 0
 
 
@@ -258,6 +257,8 @@ def spoil(run, what):
         case "truncated weights":
             weights = (final / "model.safetensors").read_bytes()
             (final / "model.safetensors").write_bytes(weights[:-10])
+        case "empty weights":
+            save_file({}, final / "model.safetensors")
         case "foreign weights":
             (final / "discriminator" / "model.safetensors").write_bytes(b"\x80\x04 not what it says")
         case "broken record":
@@ -272,13 +273,12 @@ def spoil(run, what):
         ("unfinished run", ["no model in it", "checkpoints", "resume it first"]),
         ("no weights", ["no model in it"]),
         ("truncated weights", ["final/model.safetensors: truncated or damaged", "save the model again"]),
+        ("empty weights", ["final/model.safetensors: holds no weights"]),
         ("foreign weights", ["discriminator/model.safetensors: truncated or damaged"]),
         ("broken record", ["final/metrics.json: no valid JSON"]),
     ],
 )
-def test_a_folder_without_a_sound_model_is_refused_before_the_network(
-    client, double, run, capsys, what, words
-):
+def test_a_folder_without_a_sound_model_is_refused_before_the_network(client, double, run, capsys, what, words):
     spoil(run, what)
     assert client(run) == 2
     message = last_line(capsys.readouterr().err)
@@ -286,9 +286,7 @@ def test_a_folder_without_a_sound_model_is_refused_before_the_network(
     assert double.requests == []
 
 
-@pytest.mark.parametrize(
-    "repo_id", ["cgan", "a/b/c", "alice/two words", "alice/x..y", "alice/", "alice/x.git", ""]
-)
+@pytest.mark.parametrize("repo_id", ["cgan", "a/b/c", "alice/two words", "alice/x..y", "alice/", "alice/x.git", ""])
 def test_a_bad_repository_id_is_refused_before_the_network(client, double, run, capsys, repo_id):
     assert publish.main([str(run), "--repo-id", repo_id]) == 2
     message = last_line(capsys.readouterr().err)
@@ -362,9 +360,7 @@ def test_without_a_route_to_the_hub_it_fails_within_seconds(double, run, tmp_pat
     double.stop()
     started = time.monotonic()
     done = subprocess.run(**command(run, double.url, tmp_path / "home"), capture_output=True)
-    assert (
-        time.monotonic() - started < 8
-    )  # the interpreter's start included; the client would take over twenty
+    assert time.monotonic() - started < 12  # the interpreter's start included; the client would take over twenty
     assert done.returncode == 2
     message = last_line(done.stderr)
     assert f"the Hub at {double.url} cannot be reached" in message
@@ -372,9 +368,7 @@ def test_without_a_route_to_the_hub_it_fails_within_seconds(double, run, tmp_pat
 
 
 def test_offline_mode(double, run, tmp_path):
-    done = subprocess.run(
-        **command(run, double.url, tmp_path / "home", HF_HUB_OFFLINE="1"), capture_output=True
-    )
+    done = subprocess.run(**command(run, double.url, tmp_path / "home", HF_HUB_OFFLINE="1"), capture_output=True)
     assert done.returncode == 2
     assert "unset HF_HUB_OFFLINE" in last_line(done.stderr)
     assert double.requests == []

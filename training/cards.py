@@ -1,5 +1,7 @@
 """The model card: one Markdown page per model, rendered from the records of its run.
 
+    python training/cards.py FOLDER...        render README.md anew, after a new evaluation for example
+
 The template is `model_cards/template.md`. What a person has to say about a model (what it is, what it is for,
 what it cannot do) stands in `model_cards/NAME.md`; it is used where the model of that name was trained on the
 data that the text is about. Every number comes from a record: nothing is computed or assumed here.
@@ -11,6 +13,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -334,3 +337,25 @@ def slug(text: str) -> str:
 def table_cell(text: str) -> str:
     """A value that cannot break out of its cell."""
     return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def main(folders: list[str]) -> int:
+    """Write the README.md of each model folder. Exit status: 0, or 2 with one line on stderr."""
+    if not folders:
+        print("cards.py: give the model folders whose README.md to render", file=sys.stderr)
+        return 2
+    for readme in (Path(folder) / "README.md" for folder in folders):
+        try:
+            card = render_card(readme.parent)
+            if readme.is_file() and not is_rendered(readme.read_text(encoding="utf-8")):
+                print(f"{readme}: edited by hand, left as it is; delete it to have it rendered")
+                continue
+            readme.write_text(card, encoding="utf-8")
+        except ValueError as error:
+            print(f"cards.py: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

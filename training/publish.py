@@ -101,7 +101,6 @@ def upload(api: HfApi, staged: Path, files: list[str], repo_id: str, *, private:
     commit = api.upload_folder(
         repo_id=repo_id,
         folder_path=staged,
-        allow_patterns=files,
         revision=revision,
         commit_message="Publish model with its card and records",
     )

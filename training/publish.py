@@ -214,7 +214,7 @@ def unreachable(endpoint: str, seconds: float = REACH_SECONDS) -> str | None:
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(seconds)
-    return problems[0] if problems else None
+    return next(iter(problems), None)
 
 
 def explain(error: BaseException, repo_id: str) -> str:

@@ -51,9 +51,7 @@ def client(double, tmp_path, monkeypatch):
 
 
 def contents(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def same_weights(one, other):
@@ -151,9 +149,7 @@ def test_a_revision_is_loaded_by_branch_and_by_commit(client, finished, tmp_path
     tiny_cgan(seed=1).save_pretrained(tmp_path / "new")
     client.add(REPO, contents(tmp_path / "new"))
     assert same_weights(GenHubCGAN.from_pretrained(REPO, revision=old), GenHubCGAN.from_pretrained(finished))
-    assert same_weights(
-        GenHubCGAN.from_pretrained(REPO, revision="main"), GenHubCGAN.from_pretrained(tmp_path / "new")
-    )
+    assert same_weights(GenHubCGAN.from_pretrained(REPO, revision="main"), GenHubCGAN.from_pretrained(tmp_path / "new"))
 
 
 def test_a_private_model_needs_its_owner(client, finished):
@@ -164,9 +160,7 @@ def test_a_private_model_needs_its_owner(client, finished):
     assert GenHubCGAN.from_pretrained(REPO, token=WRITE_TOKEN).num_classes == 10
 
 
-def test_without_a_login_public_models_load_and_missing_ones_are_said_to_be_missing(
-    client, finished, monkeypatch
-):
+def test_without_a_login_public_models_load_and_missing_ones_are_said_to_be_missing(client, finished, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     client.add(REPO, contents(finished))
     assert GenHubCGAN.from_pretrained(REPO).num_classes == 10
@@ -215,9 +209,7 @@ def test_a_repository_that_holds_no_sound_model(client, finished, tmp_path, chan
 
 def test_the_wrong_class_is_told_the_right_one(client, finished):
     client.add(REPO, contents(finished))
-    with pytest.raises(
-        LoadError, match=r"holds a GenHubCGAN, not a GenHubGAN; use GenHubCGAN.from_pretrained"
-    ):
+    with pytest.raises(LoadError, match=r"holds a GenHubCGAN, not a GenHubGAN; use GenHubCGAN.from_pretrained"):
         GenHubGAN.from_pretrained(REPO)
 
 
@@ -260,10 +252,8 @@ def test_a_push_in_the_middle_of_a_download_does_not_mix_two_models(client, fini
 
 @pytest.mark.parametrize("lfs", [True, False])
 def test_a_download_that_is_cut_once_is_taken_up_again(client, finished, monkeypatch, lfs):
-    oid = (
-        client.add(REPO, contents(finished), lfs=lfs)
-        and large_file(contents(finished)["model.safetensors"]).oid
-    )
+    client.add(REPO, contents(finished), lfs=lfs)
+    oid = large_file(contents(finished)["model.safetensors"]).oid
     client.faults.append(Fault("GET", oid if lfs else "/model.safetensors", "cut"))
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses between its attempts
     assert same_weights(GenHubCGAN.from_pretrained(REPO), GenHubCGAN.from_pretrained(finished))

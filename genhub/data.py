@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import itertools
+import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import constants
+from PIL import Image, ImageMode
 
-from genhub.errors import DataError, LoadError, nearest
-from genhub.hub import require_reachable
+from genhub.errors import DataError, as_whole, nearest
+from genhub.hub import one_line, unreachable
 from genhub.images import from_pil
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 KNOWN = {"ylecun/mnist": "mnist", "uoft-cs/cifar10": "cifar10", "digits": "digits"}
 SHUFFLE_BUFFER = 4096
+READ_AT_ONCE = 256  # rows
+MAX_CLASSES = 10_000  # more different whole numbers than that are no classes
 
 
 @dataclasses.dataclass
@@ -74,9 +80,18 @@ class StreamedSet:
         """
         rows = self.rows.shuffle(seed=(seed * 1_000_003 + epoch) % 2**32, buffer_size=SHUFFLE_BUFFER)
         channels, size, _ = self.image_shape
-        for i, row in enumerate(rows):
+        for i, row in enumerate(self.checked(rows)):
             label = row[self.label_column] if self.label_column else 0
-            yield decode(row[self.image_column], channels, size, self.source, i), label
+            if label is None or label < 0:
+                raise DataError(f"{self.source}: row {i} has no label; choose a split whose labels are known")
+            yield decode(row[self.image_column], channels, size, f"{self.source}: image {i}"), label
+
+    def checked(self, rows: Any) -> Iterator[dict[str, Any]]:
+        """The rows, with what goes wrong while they are fetched as a DataError."""
+        try:
+            yield from rows
+        except Exception as error:
+            raise DataError(f"{self.source}: reading broke off: {one_line(error)}") from error
 
 
 def load_images(
@@ -95,7 +110,10 @@ def load_images(
     Args:
         source: ``digits``, a Hub id, a folder of data files, or a folder of images.
         split: name of the split. ``digits`` has train (1,500) and test (297).
-        image_column, label_column: found by their feature type where left out; a set without labels is fine.
+        image_column: found by its type where left out.
+        label_column: where left out, the one of type ClassLabel, or else one named ``label`` that holds whole numbers,
+            whose classes are then called "0", "1", … (not while streaming). A set without labels is fine, and a split
+            whose labels are all hidden (-1) counts as one.
         image_size, channels: convert to them; None takes those of the first image. Images whose size differs are
             centre-cropped to a square and resized.
         limit: only the first so many.
@@ -104,45 +122,47 @@ def load_images(
     Raises:
         DataError: the source cannot be reached or read, or lacks the split, the column or any image.
     """
-    if limit is not None and limit < 1:
-        raise DataError(f"limit: expected at least 1, got {limit}")
+    for name, value in (("limit", limit), ("image_size", image_size)):
+        if value is not None and (as_whole(value) or 0) < 1:
+            raise DataError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    if channels not in (None, 1, 3):
+        raise DataError(f"channels: expected 1 (grey) or 3 (colour), got {channels!r}")
+    source = str(source)
     if source == "digits":
         if streaming:
             raise DataError("digits: is in memory already; leave streaming out")
         return load_digits_set(split, image_size, channels or 1, limit)
     rows = open_rows(source, split, streaming)
-    columns = {name: type(feature).__name__ for name, feature in (rows.features or {}).items()}
-    image_column = find_column(columns, image_column, "Image", "image_column", source)
-    if image_column is None:
-        raise DataError(f"{source}: no column holds images; found {columns}; name it with data.image_column")
-    label_column = find_column(columns, label_column, "ClassLabel", "label_column", source)
-    class_names = names_of(rows.features[label_column]) if label_column else []
+    features = dict(rows.features or {})
+    image_column = find_image_column(features, image_column, source)
+    label_column = find_label_column(features, label_column, streaming, source)
+    class_names = list(getattr(features.get(label_column), "names", ()))
+    rows = encoded(rows, image_column)
     first = next(iter(rows), None)
     if first is None:
         raise DataError(f"{source}: split {split!r} has no rows")
-    picture = first[image_column]
-    channels = channels or (1 if picture.mode in ("1", "L", "I;16") else 3)
+    picture = opened(first[image_column], f"{source}: image 0")
+    channels = channels or (1 if ImageMode.getmode(picture.mode).basemode == "L" else 3)
     size = image_size or min(picture.size)
-    described = {"class_names": class_names, "name": short_name(source), "source": source}
+    if limit:
+        rows = rows.take(limit if streaming else min(limit, len(rows)))
+    described = {"name": short_name(source), "source": source}
     if streaming:
-        rows = rows.take(limit) if limit else rows
-        return StreamedSet(rows, image_column, label_column, (channels, size, size), **described)
-    rows = rows.select(range(min(limit, len(rows)))) if limit else rows
-    images = torch.empty((len(rows), channels, size, size), dtype=torch.uint8)
-    for i, picture in enumerate(read_column(rows, image_column, source)):
-        images[i] = decode(picture, channels, size, source, i)
-    labels = torch.tensor(rows[label_column][:], dtype=torch.int64) if label_column else None
-    if labels is not None and (labels.min() < 0 or labels.max() >= len(class_names)):
-        raise DataError(f"{source}: {label_column} has values outside 0…{len(class_names) - 1}; -1 marks hidden labels")
-    return ImageSet(images, labels, **described)
+        shape = (channels, size, size)
+        return StreamedSet(rows, image_column, label_column, shape, class_names, **described)
+    labels, class_names = read_labels(rows, label_column, class_names, source)
+    return ImageSet(read_images(rows, image_column, channels, size, source), labels, class_names, **described)
 
 
 def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:
     """The rows of one split through ``datasets``. Raises DataError."""
-    import datasets
-    from datasets.exceptions import DatasetNotFoundError
-
+    try:
+        import datasets
+        from datasets.exceptions import DatasetNotFoundError
+    except ImportError as error:
+        raise DataError(f"{source}: reading it takes more packages: pip install 'genhub[data]'") from error
     path = Path(source).expanduser()
+    cached_only = False
     if path.is_dir():
         if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):
             raise DataError(f"{source}: the folder is empty; put images or parquet files in it")
@@ -150,63 +170,166 @@ def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | da
         raise DataError(f"{source}: is a file; give the folder that holds it")
     elif source.count("/") != 1 or source.startswith((".", "/", "~")):
         raise DataError(f"{source}: no such folder, and not a Hub id 'user/name'; {nearest(source, KNOWN)}")
-    elif not datasets.config.HF_HUB_OFFLINE:
-        try:
-            require_reachable(source)
-        except LoadError as error:
-            if streaming or not any(Path(datasets.config.HF_DATASETS_CACHE).glob(source.replace("/", "___"))):
-                reason = str(error.__cause__)
-                raise DataError(
-                    f"{source}: the Hub cannot be reached ({reason}); "
-                    "give a local folder, or use the embedded set: --dataset digits"
-                ) from error
+    else:
+        forbidden = "offline mode forbids the network" if constants.is_offline_mode() else None
+        problem = forbidden or unreachable(constants.ENDPOINT)
+        cached = Path(datasets.config.HF_DATASETS_CACHE) / source.replace("/", "___")
+        cached_only = problem is not None
+        if problem and (streaming or not cached.is_dir()):
+            raise DataError(
+                f"{source}: no such folder, and {problem}; give a local folder, or use the embedded set 'digits'"
+            )
     try:
         datasets.disable_progress_bars()
-        return datasets.load_dataset(str(path) if path.is_dir() else source, split=split, streaming=streaming)
+        with offline() if cached_only else contextlib.nullcontext():
+            return datasets.load_dataset(str(path) if path.is_dir() else source, split=split, streaming=streaming)
     except DatasetNotFoundError as error:
-        raise DataError(f"{source}: no such dataset on the Hub, or no access; check the name ({error})") from error
+        raise DataError(
+            f"{source}: no such folder, and no such dataset on the Hub or no access to it; check the name "
+            f"({one_line(error)})"
+        ) from error
     except Exception as error:  # datasets raises many types for what is one thing to a user
-        raise DataError(f"{source}: split {split!r} cannot be read: {type(error).__name__}: {error}") from error
+        reason = error.__cause__ or error  # its DatasetGenerationError says nothing itself
+        raise DataError(f"{source}: split {split!r} cannot be read: {one_line(reason)}") from error
 
 
-def find_column(columns: dict[str, str], given: str | None, kind: str, option: str, source: str) -> str | None:
-    """The column of a feature type, or the one given. Raises DataError where it does not exist or is ambiguous."""
+@contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """Keeps the Hub's client from trying, and retrying, a network that is known to be away."""
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def find_image_column(features: dict[str, Any], given: str | None, source: str) -> str:
+    """The column that holds images, or the one given. Raises DataError."""
+    found = [name for name, feature in features.items() if is_image(feature)]
     if given is not None:
-        if given not in columns:
-            raise DataError(f"{source}: data.{option} {given!r} does not exist; {nearest(given, columns)}")
+        require_column(features, given, "image_column", source)
+        if given not in found:
+            raise DataError(
+                f"{source}: data.image_column {given!r} holds {type_name(features[given])}, not images; "
+                f"columns with images: {', '.join(found) or 'none'}"
+            )
         return given
-    found = [name for name, feature in columns.items() if feature == kind]
-    if len(found) > 1:
-        raise DataError(f"{source}: several columns could be it: {', '.join(found)}; choose with data.{option}")
-    return found[0] if found else None
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{source}: several columns hold images: {', '.join(found)}; choose with data.image_column")
+    kinds = ", ".join(f"{name} ({type_name(feature)})" for name, feature in features.items())
+    raise DataError(f"{source}: no column holds images; found {kinds or 'no columns'}")
 
 
-def names_of(feature: Any) -> list[str]:
-    if getattr(feature, "names", None):
-        return [str(name) for name in feature.names]
-    raise DataError("label_column: must be of type ClassLabel, so that its classes have names")
+def find_label_column(features: dict[str, Any], given: str | None, streaming: bool, source: str) -> str | None:
+    """The column that holds labels, or the one given, or None. Raises DataError."""
+    found = [name for name, feature in features.items() if hasattr(feature, "names")]
+    numbers = [name for name, feature in features.items() if "int" in str(getattr(feature, "dtype", ""))]
+    if given is None:
+        if len(found) > 1:
+            raise DataError(f"{source}: several columns hold labels: {', '.join(found)}; choose with data.label_column")
+        return found[0] if found else "label" if "label" in numbers and not streaming else None
+    require_column(features, given, "label_column", source)
+    if given in found or (given in numbers and not streaming):
+        return given
+    if given in numbers:
+        raise DataError(
+            f"{source}: streaming cannot tell how many classes the numbers of {given!r} mean; "
+            "make it a ClassLabel, or leave streaming out"
+        )
+    raise DataError(
+        f"{source}: data.label_column {given!r} holds {type_name(features[given])}; "
+        "labels must be a ClassLabel or whole numbers from 0"
+    )
 
 
-def read_column(rows: Any, column: str, source: str) -> Iterator[Any]:
-    """The pictures of a column in order, decoded one at a time. Raises DataError naming a row that cannot be read."""
-    pictures = iter(rows.select_columns([column]))
-    for i in itertools.count():
-        try:
-            yield next(pictures)[column]
-        except StopIteration:
-            return
-        except Exception as error:
-            raise DataError(f"{source}: image {i} cannot be read ({error}); remove or replace the file") from error
+def require_column(features: dict[str, Any], given: str, option: str, source: str) -> None:
+    if given not in features:
+        raise DataError(f"{source}: data.{option} {given!r} does not exist; {nearest(given, features)}")
 
 
-def decode(picture: Any, channels: int, size: int, source: str, index: int) -> torch.Tensor:
-    """One PIL image to uint8 (channels, size, size). Raises DataError."""
-    if picture is None:
-        raise DataError(f"{source}: row {index} has no image")
+def is_image(feature: Any) -> bool:
+    """Images as ``datasets`` marks them, or stored the same way by another program, without the mark."""
+    return type(feature).__name__ == "Image" or (isinstance(feature, dict) and {"bytes", "path"} <= set(feature))
+
+
+def type_name(feature: Any) -> str:
+    return str(getattr(feature, "dtype", type(feature).__name__))
+
+
+def encoded(rows: Any, image_column: str) -> Any:
+    """The rows with images as the bytes of their files: decoding them here takes less than half the time."""
+    import datasets
+
+    return rows.cast_column(image_column, datasets.Image(decode=False))
+
+
+def opened(item: dict[str, Any] | None, where: str) -> Image.Image:
+    """The picture of an encoded image. Raises DataError."""
+    import datasets
+
+    if item is None or (item["bytes"] is None and item["path"] is None):
+        raise DataError(f"{where} is missing; remove the row")
+    try:
+        if item["bytes"] is not None:
+            return Image.open(io.BytesIO(item["bytes"]))
+        return datasets.Image().decode_example(item)  # from a file or an address
+    except Exception as error:
+        raise unreadable(item, where, error) from error
+
+
+def decode(item: dict[str, Any] | None, channels: int, size: int, where: str) -> torch.Tensor:
+    """One encoded image to uint8 (channels, size, size). Raises DataError."""
+    picture = opened(item, where)
     try:
         return from_pil(picture, channels, size)
-    except OSError as error:
-        raise DataError(f"{source}: image {index} cannot be read ({error}); remove or replace the file") from error
+    except Exception as error:  # a damaged file makes PIL raise nearly anything
+        raise unreadable(item, where, error) from error
+
+
+def unreadable(item: dict[str, Any], where: str, error: Exception) -> DataError:
+    file = f" ({item['path']})" if item["path"] else ""
+    return DataError(f"{where}{file} cannot be read: {one_line(error)}; remove or replace the file")
+
+
+def read_images(rows: datasets.Dataset, column: str, channels: int, size: int, source: str) -> torch.Tensor:
+    """All images of encoded rows, uint8 (n, channels, size, size). Raises DataError."""
+    needed, present = len(rows) * channels * size * size, memory()
+    if needed > present:
+        raise DataError(
+            f"{source}: {len(rows):,} images of {size}×{size} take {needed / 2**30:.1f} GiB of {present / 2**30:.1f}; "
+            "set data.streaming, data.limit or a smaller data.image_size"
+        )
+    images = torch.empty((len(rows), channels, size, size), dtype=torch.uint8)
+    items = (item for batch in rows.select_columns([column]).iter(READ_AT_ONCE) for item in batch[column])
+    for i, item in enumerate(items):
+        images[i] = decode(item, channels, size, f"{source}: image {i}")
+    return images
+
+
+def memory() -> float:
+    """Bytes of memory that this machine has; infinite where it does not say."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else float("inf")
+
+
+def read_labels(
+    rows: datasets.Dataset, column: str | None, class_names: list[str], source: str
+) -> tuple[torch.Tensor | None, list[str]]:
+    """Labels (n,) int64 and what they mean; neither where there are none or all are hidden. Raises DataError."""
+    if column is None:
+        return None, []
+    labels = torch.tensor([-1 if label is None else label for label in rows[column]], dtype=torch.int64)
+    low, high = labels.min().item(), labels.max().item()
+    if low == high == -1:
+        return None, []
+    most = len(class_names) or MAX_CLASSES
+    if low < 0 or high >= most:
+        raise DataError(
+            f"{source}: data.label_column {column!r} has values from {low} to {high}, classes are 0…{most - 1} "
+            "(-1 marks a hidden label); choose another split or column"
+        )
+    return labels, class_names or [str(i) for i in range(high + 1)]
 
 
 def load_digits_set(split: str, image_size: int | None, channels: int, limit: int | None) -> ImageSet:

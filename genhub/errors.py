@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
 
 
@@ -12,6 +13,16 @@ class LoadError(ValueError):
 
 class DataError(ValueError):
     """A dataset could not be read; the message says what was given, what was found and what to do."""
+
+
+def as_whole(value: object) -> int | None:
+    """``value`` as int if it is a whole number of Python, numpy or torch; None for anything else, even True."""
+    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def nearest(got: object, allowed: Iterable[object]) -> str:

@@ -51,6 +51,8 @@ def resolve(given: str, *, subfolder: str | None = None, **options: Any) -> Path
         if not folder.is_dir():
             raise LoadError(f"{given}: has no folder {subfolder!r}; found: {listing(local)}")
         return folder
+    if local.exists():
+        raise LoadError(f"{given}: is a file; give the folder that holds config.json and model.safetensors")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", given) or given.startswith("."):
         raise LoadError(
             f"{given}: no bundled model, no folder and no Hub id 'user/name' by that name; "
@@ -105,11 +107,21 @@ def download(repo_id: str, subfolder: str | None, **options: Any) -> Path:
         raise LoadError(f"{repo_id}: the download failed ({one_line(error)}); try again") from error
 
 
-def require_reachable(what: str, endpoint: str | None = None) -> None:
+def require_reachable(what: str) -> None:
     """Raise LoadError at once where the Hub's client would retry for many seconds without a route."""
-    url = urlsplit(endpoint or constants.ENDPOINT)
+    problem = unreachable(constants.ENDPOINT)
+    if problem:
+        raise LoadError(
+            f"{what}: not bundled and not cached, and {problem}; "
+            f"bundled models work offline: {', '.join(bundled_names()) or 'none'}"
+        )
+
+
+def unreachable(endpoint: str) -> str | None:
+    """Why the Hub cannot be reached, in words that continue a sentence; None if it can."""
+    url = urlsplit(endpoint)
     if url.scheme in getproxies() and not proxy_bypass(url.hostname):
-        return  # the proxy, not this machine, knows the route
+        return None  # the proxy, not this machine, knows the route
     address = (url.hostname, url.port or (443 if url.scheme == "https" else 80))
     problems = [f"no answer within {CONNECT_SECONDS:g} seconds"]
 
@@ -124,11 +136,7 @@ def require_reachable(what: str, endpoint: str | None = None) -> None:
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(CONNECT_SECONDS)
-    if problems:
-        raise LoadError(
-            f"{what}: not bundled and not cached, and the Hub at {url.hostname} cannot be reached "
-            f"({problems[0]}); bundled models work offline: {', '.join(bundled_names()) or 'none'}"
-        )
+    return f"the Hub at {url.hostname} cannot be reached ({problems[0]})" if problems else None
 
 
 def read_config(folder: Path, given: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 TOLERANCE = 1e-3  # float round-off that still counts as inside the range (half precision included)
 
@@ -30,15 +30,7 @@ def to_uint8(images: torch.Tensor) -> torch.Tensor:
 
     Raises ValueError for integer input, NaN, or values outside [-1, 1]: a range mistake must never pass in silence.
     """
-    if not images.is_floating_point():
-        raise ValueError(f"images: expected floats in [-1, 1], got {images.dtype}; they may be bytes already")
-    if images.numel():
-        low, high = images.min().item(), images.max().item()
-        if not (low >= -1 - TOLERANCE and high <= 1 + TOLERANCE):  # written so that NaN fails too
-            raise ValueError(
-                f"images: expected floats in [-1, 1], got values from {low:.4g} to {high:.4g}; "
-                "scale them with genhub.images.to_signed"
-            )
+    require_signed(images, "images")
     return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -53,11 +45,30 @@ def unit_to_signed(images: torch.Tensor) -> torch.Tensor:
 
 
 def require_uint8(images: torch.Tensor, name: str) -> None:
-    """Raise ValueError unless ``images`` is uint8, the only type that anything which measures accepts."""
+    """Raise ValueError unless ``images`` is a uint8 tensor, the only type that anything which measures accepts."""
+    if not isinstance(images, torch.Tensor):
+        raise ValueError(f"{name}: expected a tensor of uint8 values 0…255, got {type(images).__name__}")
     if images.dtype != torch.uint8:
         raise ValueError(
             f"{name}: expected uint8 values 0…255, got {images.dtype}; convert with genhub.images.to_uint8"
         )
+
+
+def require_signed(images: torch.Tensor, name: str) -> None:
+    """Raise ValueError unless ``images`` is a float tensor with all its values in [-1, 1]."""
+    if not isinstance(images, torch.Tensor):
+        raise ValueError(f"{name}: expected a tensor of floats in [-1, 1], got {type(images).__name__}")
+    if not images.is_floating_point():
+        raise ValueError(
+            f"{name}: expected floats in [-1, 1], got {images.dtype}; convert bytes with genhub.images.to_signed"
+        )
+    if images.numel():
+        low, high = (value.item() for value in images.aminmax())
+        if not (low >= -1 - TOLERANCE and high <= 1 + TOLERANCE):  # written so that NaN fails too
+            raise ValueError(
+                f"{name}: expected floats in [-1, 1], got values from {low:.4g} to {high:.4g}; "
+                "make bytes of them and use genhub.images.to_signed"
+            )
 
 
 def to_pil(image: torch.Tensor) -> Image.Image:
@@ -70,14 +81,27 @@ def to_pil(image: torch.Tensor) -> Image.Image:
 
 
 def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torch.Tensor:
-    """A PIL image of any mode to uint8 (channels, H, W); with ``size``, centre-cropped to a square and resized.
+    """A PIL image to uint8 (channels, H, W), channels 1 or 3; with ``size``, centre-cropped to a square and resized.
 
-    Transparency is laid over black. Resizing is antialiased (bicubic).
+    Photos are turned as their camera says, 16-bit grey is scaled to 8 bits, and transparency is laid over black.
+    Resizing is antialiased (bicubic). Raises ValueError for 32-bit pixels, whose range nothing tells.
     """
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    if channels not in (1, 3):
+        raise ValueError(f"channels: expected 1 (grey) or 3 (colour), got {channels!r}")
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise ValueError(f"size: expected a whole number of at least 1, got {size!r}")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"expected 8 or 16 bits per channel, got 32-bit mode {image.mode!r}; save it with 8 bits")
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # PIL's own conversion clips at 255
+        image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert("RGB").convert(mode)  # PIL has no direct way from some modes to grey
     if size is not None and image.size != (size, size):
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -90,6 +114,10 @@ def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torc
 def grid(images: torch.Tensor, columns: int | None = None, padding: int = 2, background: int = 255) -> torch.Tensor:
     """Tile uint8 images (n, C, H, W) row by row into one uint8 sheet (C, H', W')."""
     require_uint8(images, "images")
+    if images.dim() != 4 or len(images) == 0:
+        raise ValueError(f"images: expected shape (n, C, H, W) with n of at least 1, got {tuple(images.shape)}")
+    if columns is not None and (not isinstance(columns, int) or columns < 1):
+        raise ValueError(f"columns: expected a whole number of at least 1, got {columns!r}")
     n, channels, height, width = images.shape
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)

@@ -21,12 +21,14 @@ class Statistics:
 
     @classmethod
     def of(cls, features: torch.Tensor) -> Statistics:
-        """Of features (n, f), n ≥ 2."""
+        """Of features (n, f). Raises ValueError for fewer than two of them, which have no covariance."""
+        if features.dim() != 2 or len(features) < 2:
+            raise ValueError(f"features: expected shape (n, f) with n of at least 2, got {tuple(features.shape)}")
         features = features.double()
-        return cls(features.mean(dim=0), torch.cov(features.T))
+        return cls(features.mean(dim=0), torch.cov(features.T).reshape(features.shape[1], features.shape[1]))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def features(images: torch.Tensor, judge: GenHubClassifier | None, batch_size: int = 256) -> torch.Tensor:
     """Features (n, f) of uint8 images (n, C, H, W): the judge's, or, without one, pixels pooled to 8×8."""
     require_uint8(images, "images")
@@ -38,6 +40,10 @@ def features(images: torch.Tensor, judge: GenHubClassifier | None, batch_size: i
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     """Squared Fréchet distance between two Gaussians (Heusel et al., 2017); 0 for equal statistics."""
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(
+            f"statistics: of {len(a.mean)} and of {len(b.mean)} features; both must come from the same extractor"
+        )
     # tr (A B)^½ is the sum of the square roots of the eigenvalues of A^½ B A^½, which is symmetric.
     values, vectors = torch.linalg.eigh(a.covariance)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
@@ -49,6 +55,9 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 def class_accuracy(images: torch.Tensor, labels: torch.Tensor, judge: GenHubClassifier) -> float:
     """Share of uint8 images in which the judge reads the intended label; labels (n,) int64."""
     require_uint8(images, "images")
+    if labels is None or labels.shape != (len(images),):
+        got = None if labels is None else tuple(labels.shape)
+        raise ValueError(f"labels: expected shape ({len(images)},), one per image, got {got}")
     return (judge.predict(images).argmax(dim=1).cpu() == labels.cpu()).double().mean().item()
 
 
@@ -59,7 +68,6 @@ def class_histogram(images: torch.Tensor, judge: GenHubClassifier) -> list[float
     return (counts.double() / len(images)).tolist()
 
 
-@torch.inference_mode()
 def reconstruction_mse(images: torch.Tensor, labels: torch.Tensor | None, model: GenHubAE) -> float:
     """Mean squared error per pixel of uint8 images, on pixels in [0, 1]."""
     require_uint8(images, "images")

@@ -10,7 +10,16 @@ from torch import nn
 from genhub import images as im
 from genhub.models.base import Labels
 from genhub.models.gan import Rows
-from genhub.models.latent import LatentModel, PriorModel, described, evaluating
+from genhub.models.latent import (
+    MAX_IMAGES,
+    MAX_LATENT_DIM,
+    LatentModel,
+    PriorModel,
+    batches,
+    check_whole,
+    described,
+    evaluating,
+)
 from genhub.stages import Stack
 
 
@@ -40,7 +49,7 @@ class GenHubAE(LatentModel):
         class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(image_size=image_size, channels=channels, class_names=class_names)
-        self.latent_dim = latent_dim
+        self.latent_dim = check_whole(latent_dim, "latent_dim", 1, MAX_LATENT_DIM)
         self.encoder = Stack(encoder, self.image_shape, self.num_classes, "encoder")
         self.decoder = Stack(decoder, (latent_dim,), self.num_classes, "decoder")
         if len(self.encoder.shape) != 1:
@@ -63,10 +72,10 @@ class GenHubAE(LatentModel):
         return self.to_latent_code(self.encoded_features(images, self.condition(labels, len(images))))
 
     def encoded_features(self, images: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
-        if images.shape[1:] != self.image_shape or not images.is_floating_point():
+        self.check_shape(images)
+        if not images.is_floating_point():
             raise ValueError(
-                f"images: expected floats in [-1, 1] of shape (n, {', '.join(map(str, self.image_shape))}), "
-                f"got {images.dtype} of shape {tuple(images.shape)}"
+                f"images: expected floats in [-1, 1], got {images.dtype}; convert with genhub.images.to_signed"
             )
         return self.encoder(im.signed_to_unit(images) if self.unit_pixels else images, condition)
 
@@ -74,24 +83,24 @@ class GenHubAE(LatentModel):
         decoded = self.decoder(latents, self.condition(labels, len(latents)))
         return im.unit_to_signed(decoded) if self.unit_pixels else decoded
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reconstruct(self, images: torch.Tensor, *, labels: Labels = None, batch_size: int = 64) -> torch.Tensor:
-        """Encode and decode: float images (n, C, H, W) in [-1, 1] to the same shape, in evaluation mode."""
+        """Encode and decode: float images (n, C, H, W) in [-1, 1] to the same shape, in evaluation mode.
+
+        Raises ValueError for another shape, for values out of range, and for labels as ``generate`` does.
+        """
+        im.require_signed(images, "images")
+        self.check_shape(images)
+        check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
         condition = self.condition(labels, len(images))
         with evaluating(self):
-            parts = [
-                self.decode(self.encode(part, weights), weights)
-                for part, weights in zip(
-                    images.to(self.device).split(batch_size),
-                    condition.split(batch_size) if condition is not None else [None] * len(images),
-                    strict=False,
-                )
-            ]
+            parts = [self(*part) for part in batches(images.to(self.device, self.dtype), condition, batch_size)]
         return torch.cat(parts).float()
 
     def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
         if isinstance(value, torch.Tensor) and value.shape == self.image_shape:
-            return self.encode(value[None].to(self.device), None if condition is None else condition[:1])[0]
+            im.require_signed(value, name)
+            return self.encode(value[None].to(self.device, self.dtype), condition)[0]
         if isinstance(value, torch.Tensor) and value.dim() != 1:
             raise ValueError(f"{name}: expected {self.ends()}, got {described(value)}")
         return super().to_latent(value, name, condition)

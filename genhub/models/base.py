@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
+from huggingface_hub import HfApi, PyTorchModelHubMixin
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from genhub import hub
-from genhub.errors import LoadError, nearest
+from genhub.errors import LoadError, as_whole, nearest
 
 CLASSES: dict[str, type[GenHubModel]] = {}  # class name → class, filled as the classes are defined
 Labels = int | str | Sequence[int | str] | torch.Tensor | None
@@ -40,7 +41,8 @@ class GenHubModel(
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        CLASSES[cls.__name__] = cls
+        if cls.__name__.startswith("GenHub"):  # the classes between are no models
+            CLASSES[cls.__name__] = cls
 
     def __init__(self, *, image_size: int, channels: int, class_names: Sequence[str] | None = None) -> None:
         super().__init__()
@@ -48,6 +50,10 @@ class GenHubModel(
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
         self.image_shape = (channels, image_size, image_size)
+        if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names or []):
+            raise ValueError(f"class_names: expected a list of strings, got {class_names!r}")
+        if len(set(class_names or [])) < len(class_names or []):
+            raise ValueError(f"class_names: each name must be there once, got {class_names!r}")
         self.class_names = list(class_names or [])
         self.metadata: dict[str, Any] = {}
         self._card: str | None = None
@@ -67,6 +73,18 @@ class GenHubModel(
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def check_shape(self, images: torch.Tensor) -> None:
+        """Raise ValueError unless images are at least one, of this model's shape."""
+        if images.shape[1:] != self.image_shape or len(images) == 0:
+            raise ValueError(
+                f"images: expected shape (n, {', '.join(map(str, self.image_shape))}) with n of at least 1, "
+                f"got {tuple(images.shape)}"
+            )
+
     def num_parameters(self) -> int:
         """How many numbers are learned. Buffers are not counted."""
         return sum(p.numel() for p in self.parameters())
@@ -81,17 +99,24 @@ class GenHubModel(
             "normal": lambda w: nn.init.normal_(w, 0.0, std),
             "xavier": nn.init.xavier_uniform_,
             "orthogonal": nn.init.orthogonal_,
+            "default": lambda w: nn.init.kaiming_uniform_(w, a=math.sqrt(5)),
         }
+        if scheme not in draw:
+            raise ValueError(f"scheme: got {scheme!r}; {nearest(scheme, draw)}")
         for module in self.modules():
             if not hasattr(module, "reset_parameters"):
                 continue
-            if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) and scheme != "default":
-                weight = getattr(module, "parametrizations", None)
-                draw[scheme](weight.weight.original if weight else module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif getattr(module, "parametrizations", None) is None:
+            if not isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
                 module.reset_parameters()
+                continue
+            spectral = getattr(module, "parametrizations", None)
+            weight = spectral.weight.original if spectral else module.weight
+            draw[scheme](weight)
+            if module.bias is not None and scheme == "default":
+                bound = 1 / math.sqrt(weight[0].numel())
+                nn.init.uniform_(module.bias, -bound, bound)
+            elif module.bias is not None:
+                nn.init.zeros_(module.bias)
         for module in self.modules():  # after their children, whose values they replace
             if type(module).__module__ == "genhub.layers" and hasattr(module, "reset_parameters"):
                 module.reset_parameters()
@@ -117,15 +142,15 @@ class GenHubModel(
                 raise ValueError(
                     f"labels: class weights must have shape ({n}, {len(self.class_names)}), got {tuple(labels.shape)}"
                 )
-            return labels.to(self.device)
-        if isinstance(labels, torch.Tensor):
+            return labels.to(self.device, self.dtype)
+        if isinstance(labels, torch.Tensor) or hasattr(labels, "tolist"):  # numpy's arrays too
             labels = labels.tolist()
         several = isinstance(labels, Sequence) and not isinstance(labels, str)
         indices = [self.label_index(label) for label in (labels if several else [labels] * n)]
         if len(indices) != n:
             raise ValueError(f"labels: expected one for all or {n}, one per image; got {len(indices)}")
         one_hot = nn.functional.one_hot(torch.tensor(indices, device=self.device), len(self.class_names))
-        return one_hot.float()
+        return one_hot.to(self.dtype)
 
     def label_index(self, label: int | str) -> int:
         """The index of a label given as int or class name. Raises ValueError naming the nearest class."""
@@ -133,9 +158,9 @@ class GenHubModel(
             if label in self.class_names:
                 return self.class_names.index(label)
             raise ValueError(f"labels: unknown class {label!r}; {nearest(label, self.class_names)}")
-        if isinstance(label, bool) or not hasattr(label, "__index__"):
+        index = as_whole(label)
+        if index is None:
             raise ValueError(f"labels: expected an int or a class name, got {label!r}")
-        index = label.__index__()
         if not 0 <= index < len(self.class_names):
             raise ValueError(f"labels: {index} is out of range; allowed: 0…{len(self.class_names) - 1}")
         return index
@@ -145,14 +170,11 @@ class GenHubModel(
     def _save_pretrained(self, save_directory: Path) -> None:
         record = {"class": type(self).__name__, "metadata": self.metadata, **self._hub_mixin_config}
         (save_directory / "config.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        state = {
-            key: value.half() if value.dtype == torch.float32 else value for key, value in self.state_dict().items()
-        }
-        state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+        state = {key: halved(value.detach().cpu()).contiguous() for key, value in self.state_dict().items()}
         save_file(state, save_directory / "model.safetensors", metadata={"format": "pt"})
-
-    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        return ModelCard(self._card) if self._card else super().generate_model_card(*args, **kwargs)
+        card = save_directory / "README.md"
+        if self._card is not None and not card.exists():  # the mixin writes one of its own where there is none
+            card.write_text(self._card, encoding="utf-8")
 
     def push_to_hub(self, repo_id: str, *, token: str | None = None, **kwargs: Any) -> str:
         """Upload config, weights and card, as the mixin does, without losing a card.
@@ -201,13 +223,14 @@ class GenHubModel(
             local_files_only=local_files_only,
         )
         config = hub.read_config(folder, given)
-        saved_class = CLASSES.get(config.get("class", ""))
+        saved_class = CLASSES.get(str(config.get("class")))
         if saved_class is None:
             raise LoadError(
                 f"{given}: config.json names the class {config.get('class')!r}; {nearest(config.get('class'), CLASSES)}"
             )
         if not issubclass(saved_class, cls) or (saved_class is not cls and cls is not GenHubModel):
-            hint = f"{saved_class.__name__}.from_pretrained({given!r}) or genhub.load({given!r})"
+            arguments = f"{given!r}, subfolder={subfolder!r}" if subfolder else repr(given)
+            hint = f"{saved_class.__name__}.from_pretrained({arguments}) or genhub.load({arguments})"
             if cls.__name__ == "GenHubDiscriminator" and (folder / "discriminator").is_dir():
                 hint = f'{cls.__name__}.from_pretrained({given!r}, subfolder="discriminator")'
             raise LoadError(f"{given}: holds a {saved_class.__name__}, not a {cls.__name__}; use {hint}")
@@ -218,13 +241,22 @@ class GenHubModel(
                 raise LoadError(f"{given}: config.json has {key!r}; {nearest(key, list(allowed)[1:])}")
         try:
             model = saved_class(**arguments)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: sizes that no memory holds
             raise LoadError(f"{given}: config.json does not describe a {saved_class.__name__}: {error}") from error
-        model.metadata = dict(config.get("metadata", {}))
+        model.metadata = config.get("metadata") or {}
+        if not isinstance(model.metadata, dict):
+            raise LoadError(f"{given}: metadata in config.json must be an object, got {model.metadata!r}")
         card = folder / "README.md"
-        model._card = card.read_text(encoding="utf-8") if card.is_file() else None
+        model._card = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
         load_weights(model, folder / "model.safetensors", given)
         return model.eval()
+
+
+def halved(value: torch.Tensor) -> torch.Tensor:
+    """Half precision of a float32 tensor, unless a value is too large for it, as the variance of a norm can be."""
+    if value.dtype != torch.float32 or not value.numel() or value.abs().max() > torch.finfo(torch.float16).max:
+        return value
+    return value.half()
 
 
 def load_weights(model: nn.Module, path: Path, given: str) -> None:

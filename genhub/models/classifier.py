@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from genhub.images import to_signed
+from genhub.images import require_uint8, to_signed
 from genhub.models.base import GenHubModel
 from genhub.models.gan import Rows
 from genhub.models.latent import evaluating
@@ -40,16 +40,14 @@ class GenHubClassifier(GenHubModel):
         """Images (n, C, H, W) in [-1, 1] to the representation before the logits, (n, f)."""
         return self.stages.features(images)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, images: torch.Tensor, batch_size: int = 256) -> torch.Tensor:
         """uint8 images (n, C, H, W) to class probabilities (n, num_classes), in evaluation mode.
 
         Raises ValueError for anything that is not uint8 of the classifier's shape: what measures never guesses a range.
         """
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(
-                f"images: expected shape (n, {', '.join(map(str, self.image_shape))}), got {tuple(images.shape)}"
-            )
+        require_uint8(images, "images")
+        self.check_shape(images)
         with evaluating(self):
             parts = [self(to_signed(part.to(self.device))).softmax(dim=1) for part in images.split(batch_size)]
         return torch.cat(parts)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from genhub.models.base import GenHubModel, Labels
-from genhub.models.latent import PriorModel
+from genhub.models.latent import MAX_LATENT_DIM, PriorModel, check_whole
 from genhub.stages import Stack
 
 Rows = Sequence[Mapping[str, Any]]
@@ -30,7 +30,7 @@ class GenHubGAN(PriorModel):
         self.build(latent_dim, stages)
 
     def build(self, latent_dim: int, stages: Rows) -> None:
-        self.latent_dim = latent_dim
+        self.latent_dim = check_whole(latent_dim, "latent_dim", 1, MAX_LATENT_DIM)
         self.stages = Stack(stages, (latent_dim,), self.num_classes)
         if self.stages.shape != self.image_shape or stages[-1].get("act") != "tanh":
             raise ValueError(

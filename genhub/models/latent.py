@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 
+from genhub.errors import as_whole
 from genhub.latents import MAX_SEED, path, sample_latents
 from genhub.models.base import GenHubModel, Labels
 
 MAX_IMAGES = 100_000
+MAX_LATENT_DIM = 65_536
 
 
 def check_seed(seed: int | None, name: str = "seed") -> int:
@@ -22,9 +25,10 @@ def check_seed(seed: int | None, name: str = "seed") -> int:
 
 def check_whole(value: int, name: str, low: int, high: int) -> int:
     """``value`` as int. Raises ValueError for other types and values outside low…high."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value.__index__() <= high:
-        raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
-    return value.__index__()
+    whole = as_whole(value)
+    if whole is None or not low <= whole <= high:
+        raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {described(value)}")
+    return whole
 
 
 class LatentModel(GenHubModel):
@@ -36,7 +40,7 @@ class LatentModel(GenHubModel):
         """Images (n, C, H, W) in [-1, 1] of latents (n, latent_dim), in the current mode, with gradients."""
         raise TypeError(f"{type(self).__name__} does not decode latents")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def interpolate(
         self,
         start: int | torch.Tensor,
@@ -60,13 +64,14 @@ class LatentModel(GenHubModel):
             raise ValueError(f"method: expected 'linear' or 'spherical', got {method!r}")
         condition = self.condition(labels, steps)
         with evaluating(self):
-            ends = [self.to_latent(value, name, condition) for value, name in ((start, "start"), (end, "end"))]
-            return self.decode(path(*ends, steps, method).to(self.device), condition)
+            first, last = (None, None) if condition is None else (condition[:1], condition[-1:])
+            ends = self.to_latent(start, "start", first), self.to_latent(end, "end", last)
+            return self.decode(path(*ends, steps, method), condition).float()
 
     def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
-        """One latent (latent_dim,) of what ``interpolate`` accepts as an end."""
+        """One latent (latent_dim,) of what ``interpolate`` accepts as an end; condition (1, num_classes) or None."""
         if isinstance(value, torch.Tensor) and value.shape == (self.latent_dim,):
-            return value.float().to(self.device)
+            return value.to(self.device, self.dtype)
         raise ValueError(f"{name}: expected {self.ends()}, got {described(value)}")
 
     def ends(self) -> str:
@@ -76,7 +81,7 @@ class LatentModel(GenHubModel):
 class PriorModel(LatentModel):
     """A latent model whose latents follow N(0, I), so that it can make images out of nothing."""
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode, whose tensors can neither be changed in place nor trained on
     def generate(
         self,
         n: int = 1,
@@ -105,17 +110,14 @@ class PriorModel(LatentModel):
         if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or not 0 <= truncation <= 1:
             raise ValueError(f"truncation: expected a number from 0 to 1, got {truncation!r}")
         condition = self.condition(labels, n)
-        latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation).to(self.device)
+        latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation).to(self.device, self.dtype)
         with evaluating(self):
-            images = [
-                self.decode(part, None if condition is None else condition[i * batch_size : (i + 1) * batch_size])
-                for i, part in enumerate(latents.split(batch_size))
-            ]
+            images = [self.decode(*part) for part in batches(latents, condition, batch_size)]
         return torch.cat(images).float()
 
     def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
-        if isinstance(value, int):
-            return sample_latents(1, self.latent_dim, check_seed(value, name))[0].to(self.device)
+        if not isinstance(value, torch.Tensor):
+            return sample_latents(1, self.latent_dim, check_seed(value, name))[0].to(self.device, self.dtype)
         return super().to_latent(value, name, condition)
 
     def ends(self) -> str:
@@ -136,5 +138,16 @@ class evaluating:
         self.model.train(self.was_training)
 
 
+def batches(
+    rows: torch.Tensor, condition: torch.Tensor | None, size: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Latents or images, and their class weights if any, in parts of ``size``."""
+    for first in range(0, len(rows), size):
+        part = slice(first, first + size)
+        yield rows[part], None if condition is None else condition[part]
+
+
 def described(value: object) -> str:
-    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+    if isinstance(value, torch.Tensor) and value.dim():
+        return f"a tensor of shape {tuple(value.shape)}"
+    return repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}…"

@@ -1,0 +1,96 @@
+"""One small model per kind of network, with weights that make every output differ from every other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from genhub import GenHubAE, GenHubCGAN, GenHubClassifier, GenHubDiscriminator, GenHubGAN, GenHubModel, GenHubVAE
+
+CLASSES = ["cat", "dog", "frog"]
+GREY = {"image_size": 8, "channels": 1}
+COLOUR = {"image_size": 8, "channels": 3}
+
+DENSE_ENCODER = [{"op": "flatten"}, {"op": "dense", "width": 24, "act": "relu"}]
+DENSE_DECODER = [
+    {"op": "dense", "width": 24, "act": "relu"},
+    {"op": "dense", "width": 64},
+    {"op": "reshape", "size": 8, "act": "sigmoid"},
+]
+DENSE_GENERATOR = [*DENSE_DECODER[:-1], {"op": "reshape", "size": 8, "act": "tanh"}]
+CONV_ENCODER = [
+    {"op": "conv", "width": 6, "kernel": 4, "stride": 2, "norm": "batch", "act": "lrelu"},
+    {"op": "conv", "width": 8, "kernel": 4, "stride": 2, "norm": "batch", "act": "lrelu"},
+    {"op": "flatten"},
+]
+UP = [
+    {"op": "dense", "width": 32, "bias": False},
+    {"op": "reshape", "size": 2, "norm": "batch", "act": "relu"},
+    {"op": "conv_transpose", "width": 6, "kernel": 4, "stride": 2, "norm": "batch", "act": "relu"},
+]
+TO_COLOUR = {"op": "conv_transpose", "width": 3, "kernel": 4, "stride": 2, "act": "tanh"}
+CONV_DECODER = [*UP, TO_COLOUR]
+LABELLED_DECODER = [{"op": "label"}, *CONV_DECODER]
+CONDITIONAL_NORMS = [
+    {"op": "dense", "width": 32, "spectral": True},
+    {"op": "reshape", "size": 2},
+    {"op": "upsample", "norm": "conditional_batch", "act": "relu"},
+    {"op": "attention"},
+    {"op": "residual", "body": [{"op": "upsample"}, {"op": "conv", "width": 4, "spectral": True}]},
+    {"op": "conv", "width": 3, "act": "tanh"},
+]
+CRITIC = [
+    {"op": "conv", "width": 6, "kernel": 4, "stride": 2, "spectral": True, "act": "lrelu"},
+    {"op": "minibatch_deviation"},
+    {"op": "flatten"},
+]
+
+MODELS: dict[str, Callable[[], GenHubModel]] = {
+    "gan": lambda: GenHubGAN(latent_dim=5, stages=CONV_DECODER, **COLOUR),
+    "gan-dense": lambda: GenHubGAN(latent_dim=5, stages=DENSE_GENERATOR, **GREY),
+    "cgan": lambda: GenHubCGAN(latent_dim=5, stages=LABELLED_DECODER, class_names=CLASSES, **COLOUR),
+    "cgan-norms": lambda: GenHubCGAN(latent_dim=5, stages=CONDITIONAL_NORMS, class_names=CLASSES, **COLOUR),
+    "ae-dense": lambda: GenHubAE(latent_dim=4, encoder=DENSE_ENCODER, decoder=DENSE_DECODER, **GREY),
+    "ae-conv": lambda: GenHubAE(latent_dim=4, encoder=CONV_ENCODER, decoder=CONV_DECODER, **COLOUR),
+    "ae-labelled": lambda: GenHubAE(
+        latent_dim=4, encoder=CONV_ENCODER, decoder=LABELLED_DECODER, class_names=CLASSES, **COLOUR
+    ),
+    "vae-dense": lambda: GenHubVAE(latent_dim=4, encoder=DENSE_ENCODER, decoder=DENSE_DECODER, **GREY),
+    "vae-conv": lambda: GenHubVAE(latent_dim=4, encoder=CONV_ENCODER, decoder=CONV_DECODER, **COLOUR),
+    "vae-labelled": lambda: GenHubVAE(
+        latent_dim=4,
+        encoder=[{"op": "label"}, *CONV_ENCODER],
+        decoder=LABELLED_DECODER,
+        class_names=CLASSES,
+        **COLOUR,
+    ),
+    "classifier": lambda: GenHubClassifier(
+        stages=[*CONV_ENCODER, {"op": "dense", "width": 3}], class_names=CLASSES, **COLOUR
+    ),
+    "discriminator": lambda: GenHubDiscriminator(stages=[*CRITIC, {"op": "dense", "width": 1}], **COLOUR),
+    "discriminator-conditional": lambda: GenHubDiscriminator(
+        stages=[*CRITIC, {"op": "projection", "spectral": True}], class_names=CLASSES, **COLOUR
+    ),
+}
+
+
+def build(name: str) -> GenHubModel:
+    """A new model in evaluation mode; the same weights each time."""
+    torch.manual_seed(sum(map(ord, name)))
+    model = MODELS[name]()
+    with torch.no_grad():
+        for key, value in model.state_dict().items():
+            # Not the identity norms, zero gates and equal class embeddings of a new network, which hide mistakes.
+            if key.endswith("running_mean"):
+                value.normal_(0, 0.2)
+            elif key.endswith("running_var"):
+                value.uniform_(0.5, 2)
+            elif value.is_floating_point() and not key.endswith(("._u", "._v")):
+                value.add_(torch.randn(value.shape), alpha=0.3)
+    # Spectral norm estimates the new weights' size while training.
+    spectral = [m for m in model.modules() if hasattr(m, "parametrizations")]
+    for module in [m.train() for m in spectral] * 20:
+        module.weight  # noqa: B018 - reading it is one step of the estimate
+    model.metadata = {"name": name, "dataset": "toys"}
+    return model.eval()

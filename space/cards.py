@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 from genhub import ModelInfo
 from space.catalog import FAMILIES, Dataset, Family
@@ -55,7 +56,7 @@ def make_card(info: ModelInfo, n: int, result: Result | Failure | None, dataset:
         pictures=pictures(info, shown, dataset, family) if shown else [],
         waiting=0 if result else n,
         live=bool(shown and shown.live),
-        facts=facts(shown, dataset) if shown else [],
+        facts=facts(shown, dataset) + recorded_fact(info) if shown else [],
         note=note(shown, dataset) if shown else None,
         bars=bars,
         bars_text=", ".join(f"{bar.name}: {bar.count}" for bar in bars if bar.count),
@@ -120,10 +121,28 @@ def judge_line(dataset: Dataset) -> str:
 
 
 def judge_accuracy(dataset: Dataset) -> str:
-    path = dataset.models[0].folder.parent / dataset.judge / "metrics.json"
-    recorded = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    accuracy = recorded.get("accuracy") if isinstance(recorded, dict) else None
-    return f", itself right on {100 * accuracy:.1f} % of real test images" if isinstance(accuracy, float) else ""
+    accuracy = recorded(dataset.models[0].folder.parent / dataset.judge)[0].get("accuracy")
+    return "" if accuracy is None else f", itself right on {100 * accuracy:.1f} % of real test images"
+
+
+def recorded_fact(info: ModelInfo) -> list[tuple[str, str, str]]:
+    """The figure of the model's recorded evaluation that fits its family, if there is one."""
+    numbers, protocol = recorded(info.folder)
+    if info.model_class == "GenHubAE" and "reconstruction_mse" in numbers:
+        return [
+            ("Recorded error", f"{numbers['reconstruction_mse']:.4f}", "mean square on real test images, pixels 0…1")
+        ]
+    if "frechet_distance" in numbers and "samples" in protocol:
+        remark = f"Fréchet, over {protocol['samples']:,} images; lower is closer to real ones"
+        return [("Recorded distance", f"{numbers['frechet_distance']:.3g}", remark)]
+    return []
+
+
+def recorded(folder: Path) -> tuple[dict, dict]:
+    """The numbers and the protocol of a model's ``metrics.json``; both empty where there is none."""
+    path = folder / "metrics.json"
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record.get("metrics", {}), record.get("protocol", {})
 
 
 def duration(seconds: float) -> str:

@@ -27,12 +27,13 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_SECONDS = 90
+START_SECONDS = 240  # generous: importing torch and gradio takes as long as the machine is busy
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Debian's chromium where it is installed, else the one that Playwright keeps."""
-    return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    """An installed Chromium or Chrome, else the one that Playwright keeps."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    return playwright.chromium.launch(executable_path=found, args=FLAGS)
 
 
 @contextmanager

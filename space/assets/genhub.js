@@ -79,6 +79,7 @@ function showLink(query) {
 async function update(query = queryOf($("#controls")), address = true) {
   const form = $("#controls");
   const mine = ++latest;
+  clearTimeout(timer);
   const dataset = new FormData(form).get("dataset");
   $("#content").setAttribute("aria-busy", "true");
   try {
@@ -114,6 +115,7 @@ function reveal() {
 
 function later() {
   clearTimeout(timer);
+  $("#content").setAttribute("aria-busy", "true");
   timer = setTimeout(() => update(), PAUSE);
 }
 
@@ -158,7 +160,6 @@ function start() {
       form.querySelectorAll("[name=class], [name=models]").forEach((input) => { input.name = `${input.name}-gone`; });
     later();
   });
-  $("#seed").addEventListener("change", () => update());
   $("#dice").addEventListener("click", () => {
     $("#seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % 10000;
     update();

@@ -105,8 +105,8 @@ def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torc
     if size is not None and image.size != (size, size):
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+        image = image.crop((left, top, left + side, top + side))  # as resize's box, what is cut off would leak in
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
     array = np.array(image, dtype=np.uint8)
     return torch.from_numpy(array).reshape(image.height, image.width, channels).permute(2, 0, 1).contiguous()
 

@@ -1,0 +1,335 @@
+"""Loading: every way in which it can fail is one clear error that says what to type instead."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+import genhub
+from genhub import GenHubAE, GenHubCGAN, GenHubDiscriminator, GenHubGAN, GenHubModel, GenHubVAE, LoadError, hub
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A saved conditional GAN with its discriminator."""
+    tiny.build("cgan").save_pretrained(tmp_path / "model")
+    tiny.build("discriminator-conditional").save_pretrained(tmp_path / "model" / "discriminator")
+    return tmp_path / "model"
+
+
+def change_config(folder: Path, **changes) -> None:
+    config = json.loads((folder / "config.json").read_text()) | changes
+    kept = {key: value for key, value in config.items() if value is not ...}
+    (folder / "config.json").write_text(json.dumps(kept))
+
+
+def change_weights(folder: Path, change) -> None:
+    state = load_file(folder / "model.safetensors")
+    change(state)
+    save_file(state, folder / "model.safetensors")
+
+
+def refused(folder, kind=GenHubCGAN, **options) -> str:
+    """The message of the LoadError; one line that starts with what was given."""
+    with pytest.raises(LoadError) as caught:
+        kind.from_pretrained(folder, **options)
+    message = str(caught.value)
+    assert message.startswith(f"{folder}: ")
+    assert "\n" not in message
+    return message
+
+
+# -- the folder
+
+
+@pytest.mark.parametrize(
+    "given", ["./nothing/here", "/no/such/folder", "~/no-such-folder-at-all", "nothing", "a/b/c", "a b/c"]
+)
+def test_a_folder_that_does_not_exist(given):
+    assert "no bundled model, no folder and no Hub id 'user/name' by that name" in refused(given)
+
+
+def test_a_folder_without_a_config_lists_what_is_there(tmp_path):
+    assert refused(tmp_path).endswith("no config.json in the folder; found: nothing")
+    (tmp_path / "notes.txt").write_text("x")
+    assert refused(tmp_path).endswith("no config.json in the folder; found: notes.txt")
+
+
+def test_a_file_instead_of_its_folder(folder):
+    assert "is a file; give the folder that holds config.json and model.safetensors" in refused(
+        folder / "model.safetensors"
+    )
+
+
+def test_a_subfolder_that_does_not_exist_lists_what_is_there(folder):
+    message = refused(folder, GenHubDiscriminator, subfolder="critic")
+    assert "has no folder 'critic'; found: README.md, config.json, discriminator, model.safetensors" in message
+
+
+def test_the_discriminator_is_kept_below_its_generator(folder):
+    critic = GenHubDiscriminator.from_pretrained(folder, subfolder="discriminator")
+    images = torch.zeros(2, 3, 8, 8)
+    expected = tiny.build("discriminator-conditional")
+    with torch.no_grad():
+        assert torch.allclose(
+            critic(images, critic.condition(0, 2)), expected(images, expected.condition(0, 2)), atol=0.05
+        )
+
+
+def test_paths_are_strings_or_paths(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    for given in (folder, str(folder), "model", "./model", f"{folder}/"):
+        assert isinstance(genhub.load(given), GenHubCGAN)
+
+
+# -- the config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "config.json is no valid JSON"),
+        (b'{"class": "GenHubCGAN",', "config.json is no valid JSON"),
+        (b"\xff\xfe", "config.json is no valid JSON"),
+        (b"[1, 2]", "config.json must hold an object, got list"),
+        (b"{}", "config.json names the class None; allowed: GenHub"),
+        (b'{"class": ["GenHubCGAN"]}', r"config.json names the class ['GenHubCGAN']; did you mean 'GenHubCGAN'?"),
+        (b'{"class": "GenHubCGan"}', "config.json names the class 'GenHubCGan'; did you mean 'GenHubCGAN'?"),
+        (b'{"class": "LatentModel"}', "config.json names the class 'LatentModel'; "),
+        (b'{"class": "GenHubCGAN"}', "config.json does not describe a GenHubCGAN: "),
+    ],
+)
+def test_a_broken_config(folder, content, message):
+    (folder / "config.json").write_bytes(content)
+    assert message in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent_dims": 5}, "config.json has 'latent_dims'; did you mean 'latent_dim'?"),
+        ({"stages": ...}, "does not describe a GenHubCGAN: "),
+        ({"stages": None}, "does not describe a GenHubCGAN: stages: expected a list of at least one row, got None"),
+        ({"stages": [{"op": "cnv"}]}, r"stages[0].op: got 'cnv'; did you mean 'conv'?"),
+        ({"latent_dim": "5"}, "latent_dim: expected a whole number from 1 to"),
+        ({"image_size": 16}, "stages: must end in tanh images of shape (3, 16, 16)"),
+        ({"class_names": None}, "this row reads the label, but the model has no class_names"),
+        ({"stages": [{"op": "dense", "width": 10**15}]}, "does not describe a GenHubCGAN: "),
+        ({"metadata": 3}, "metadata in config.json must be an object, got 3"),
+    ],
+)
+def test_a_config_that_describes_no_model(folder, changes, message):
+    change_config(folder, **changes)
+    assert message in refused(folder)
+
+
+# -- the class
+
+
+@pytest.mark.parametrize("kind", [GenHubGAN, GenHubVAE, GenHubAE])
+def test_another_class_says_which_one_to_use(folder, kind):
+    hint = f"GenHubCGAN.from_pretrained({str(folder)!r})"
+    message = refused(folder, kind)
+    assert f"holds a GenHubCGAN, not a {kind.__name__}; use {hint} or genhub.load({str(folder)!r})" in message
+    assert isinstance(eval(hint), GenHubCGAN)
+
+
+def test_the_discriminator_class_finds_the_way_to_its_folder(folder):
+    hint = f'GenHubDiscriminator.from_pretrained({str(folder)!r}, subfolder="discriminator")'
+    assert refused(folder, GenHubDiscriminator).endswith(f"use {hint}")
+    assert isinstance(eval(hint), GenHubDiscriminator)
+
+
+def test_the_hint_keeps_the_subfolder(folder):
+    hint = f"GenHubDiscriminator.from_pretrained({str(folder)!r}, subfolder='discriminator')"
+    assert f"use {hint} or " in refused(folder, GenHubCGAN, subfolder="discriminator")
+    assert isinstance(eval(hint), GenHubDiscriminator)
+
+
+def test_a_parent_class_does_not_load_its_children(tmp_path):
+    tiny.build("vae-dense").save_pretrained(tmp_path)
+    assert "holds a GenHubVAE, not a GenHubAE" in refused(tmp_path, GenHubAE)
+    assert type(GenHubModel.from_pretrained(tmp_path)) is GenHubVAE
+
+
+# -- the weights
+
+
+def test_no_weights(folder):
+    (folder / "model.safetensors").unlink()
+    assert "no model.safetensors in the folder; save the model with save_pretrained first" in refused(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, 0.5, 0.99])
+def test_truncated_weights(folder, keep):
+    file = folder / "model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: keep if isinstance(keep, int) else int(len(content) * keep)])
+    assert "model.safetensors is truncated or damaged" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", b"<html>", b"\0" * 64]
+)
+def test_weights_that_are_something_else(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    assert "model.safetensors is truncated or damaged" in refused(folder)
+
+
+WEIGHT = "stages.blocks.1.op.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop(WEIGHT), f"1 missing ({WEIGHT})"),
+        (lambda state: state.update(extra=torch.zeros(1)), "1 unexpected (extra)"),
+        (lambda state: state.update({WEIGHT: torch.zeros(2, 3)}), f"1 of another shape ({WEIGHT} is (2, 3), expected"),
+        (lambda state: state.clear() or state.update(a=torch.zeros(1)), "missing (stages.blocks."),
+        (lambda state: state.update({f"module.{key}": state.pop(key) for key in list(state)}), "unexpected (module."),
+    ],
+)
+def test_weights_of_another_network(folder, change, message):
+    change_weights(folder, change)
+    found = refused(folder)
+    assert "the weights do not fit config.json: " in found
+    assert message in found
+    assert "use the config.json and model.safetensors of one save" in found
+    assert len(found) < 600
+
+
+def test_weights_beside_the_config_of_another_model(folder, tmp_path):
+    tiny.build("gan").save_pretrained(tmp_path / "other")
+    (folder / "config.json").write_bytes((tmp_path / "other" / "config.json").read_bytes())
+    assert "of another shape" in refused(folder, GenHubGAN)
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.write_text, (self.path, "sprung")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.safetensors", "config.json"])
+def test_nothing_is_ever_unpickled(folder, tmp_path, name):
+    sprung = tmp_path / "sprung"
+    content = pickle.dumps(Trap(sprung))
+    pickle.loads(content)
+    assert sprung.is_file(), "the trap must work, or the test says nothing"
+    sprung.unlink()
+    if name in ("pytorch_model.bin", "model.pt"):
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(content)
+    assert "model.safetensors" in refused(folder) or "config.json" in refused(folder)
+    assert not sprung.exists()
+
+
+def test_a_card_in_a_strange_encoding_does_not_stop_a_model(folder):
+    (folder / "README.md").write_bytes(b"caf\xe9")
+    assert isinstance(genhub.load(folder), GenHubCGAN)
+
+
+# -- names
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch) -> Path:
+    """A stand-in for the folder of bundled models."""
+    for name, dataset in (("cgan", "digits"), ("vae-dense", "digits"), ("ae-conv", "toys")):
+        model = tiny.build(name)
+        model.metadata = {"name": f"{name}-{dataset}", "dataset": dataset}
+        model.save_pretrained(tmp_path / "pretrained" / f"{name}-{dataset}")
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "pretrained")
+    return tmp_path / "pretrained"
+
+
+def test_bundled_models_are_listed_and_filtered(bundled):
+    assert [info.name for info in genhub.list_models()] == ["ae-conv-toys", "cgan-digits", "vae-dense-digits"]
+    assert [info.name for info in genhub.list_models(dataset="digits")] == ["cgan-digits", "vae-dense-digits"]
+    assert [info.name for info in genhub.list_models(model_class="GenHubAE")] == ["ae-conv-toys"]
+    assert genhub.list_models(dataset="toys", model_class="GenHubCGAN") == []
+    info = genhub.list_models(model_class="GenHubCGAN")[0]
+    assert info == genhub.ModelInfo(
+        name="cgan-digits",
+        model_class="GenHubCGAN",
+        dataset="digits",
+        class_names=("cat", "dog", "frog"),
+        image_shape=(3, 8, 8),
+        folder=bundled / "cgan-digits",
+    )
+
+
+def test_listing_reads_no_weights(bundled):
+    for file in bundled.rglob("*.safetensors"):
+        file.unlink()
+    assert len(genhub.list_models()) == 3
+
+
+def test_bundled_names_load(bundled):
+    assert isinstance(genhub.load("cgan-digits"), GenHubCGAN)
+    assert isinstance(GenHubVAE.from_pretrained("vae-dense-digits"), GenHubVAE)
+
+
+def test_an_unknown_name_suggests_the_nearest(bundled):
+    message = refused("cgan-digit")
+    assert message.endswith("did you mean 'cgan-digits'? allowed: ae-conv-toys, cgan-digits, vae-dense-digits")
+
+
+def test_a_bundled_name_wins_over_a_folder_of_that_name(bundled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cgan-digits").mkdir()
+    assert isinstance(genhub.load("cgan-digits"), GenHubCGAN)
+    assert "no config.json" in refused("./cgan-digits")
+
+
+# -- offline
+
+CHILD = """
+import time, genhub
+started = time.monotonic()
+try:
+    genhub.load("nobody/never-cached")
+except genhub.LoadError as error:
+    print(time.monotonic() - started, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "offline mode forbids the network"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "the Hub at 127.0.0.1 cannot be reached (Connection refused)"),
+    ],
+)
+def test_without_a_network_an_uncached_id_fails_at_once(variables, message):
+    done = subprocess.run([sys.executable, "-c", CHILD], env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seconds, _, found = done.stdout.partition(" ")
+    assert found.startswith("nobody/never-cached: ")
+    assert message in found.replace("[Errno 111] ", "")
+    assert float(seconds) < 3
+
+
+def test_a_local_folder_never_waits_for_a_network(folder, monkeypatch):
+    def unreachable(*arguments):
+        raise AssertionError("asked for the network")
+
+    monkeypatch.setattr(hub, "unreachable", unreachable)
+    monkeypatch.setattr(hub, "hf_hub_download", unreachable)
+    started = time.monotonic()
+    genhub.load(folder)
+    assert time.monotonic() - started < 5

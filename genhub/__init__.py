@@ -4,17 +4,23 @@
 >>> images = GenHubCGAN.from_pretrained("cgan-cifar10").generate(8, labels="frog", seed=1)
 """
 
-from genhub.errors import DataError, LoadError
-from genhub.models import (
-    GenHubAE,
-    GenHubCGAN,
-    GenHubClassifier,
-    GenHubDiscriminator,
-    GenHubGAN,
-    GenHubModel,
-    GenHubVAE,
-)
-from genhub.zoo import ModelInfo, list_models, load
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genhub.errors import DataError, LoadError
+    from genhub.models import (
+        GenHubAE,
+        GenHubCGAN,
+        GenHubClassifier,
+        GenHubDiscriminator,
+        GenHubGAN,
+        GenHubModel,
+        GenHubVAE,
+    )
+    from genhub.zoo import ModelInfo, list_models, load
 
 __version__ = "0.1.0"
 
@@ -32,3 +38,15 @@ __all__ = [
     "list_models",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported on first use, so that what needs no torch (errors, hub) does not wait for it.
+    if name not in __all__:
+        raise AttributeError(f"module 'genhub' has no attribute {name!r}")
+    home = "zoo" if name in ("ModelInfo", "list_models", "load") else "errors" if name.endswith("Error") else "models"
+    return getattr(importlib.import_module(f"genhub.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -118,11 +118,12 @@ def require_reachable(what: str) -> None:
 
 
 def unreachable(endpoint: str) -> str | None:
-    """Why the Hub cannot be reached, in words that continue a sentence; None if it can."""
-    url = urlsplit(endpoint)
-    if url.scheme in getproxies() and not proxy_bypass(url.hostname):
-        return None  # the proxy, not this machine, knows the route
-    address = (url.hostname, url.port or (443 if url.scheme == "https" else 80))
+    """Why no connection to the Hub, or to the proxy in front of it, can be made, in words; None if one can."""
+    target = urlsplit(endpoint)
+    proxies = {} if proxy_bypass(target.hostname or "") else getproxies()
+    proxy = proxies.get(target.scheme) or proxies.get("all")
+    url = urlsplit(proxy if "://" in proxy else f"http://{proxy}") if proxy else target
+    address = (url.hostname, url.port or {"https": 443, "http": 80}.get(url.scheme, 1080))
     problems = [f"no answer within {CONNECT_SECONDS:g} seconds"]
 
     def connect() -> None:
@@ -136,7 +137,7 @@ def unreachable(endpoint: str) -> str | None:
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(CONNECT_SECONDS)
-    return f"the Hub at {url.hostname} cannot be reached ({problems[0]})" if problems else None
+    return next((f"the Hub at {target.hostname} cannot be reached ({problem})" for problem in problems), None)
 
 
 def read_config(folder: Path, given: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from huggingface_hub import constants
 from run_folder import METRICS, MODEL_FILES, make_run, tiny_cgan, write_json
 from safetensors.torch import save_file
 
+from genhub import hub
 from training import cards, publish
 
 SCRIPT = Path(publish.__file__)
@@ -188,7 +189,7 @@ def test_a_killed_upload_leaves_nothing_and_a_rerun_completes_it(double, run, tm
     double.upload_mode = lambda path: "lfs" if path.endswith((".safetensors", ".png")) else "regular"
     double.faults.append(Fault("PUT", ".", "stall", first=2))
     killed = subprocess.Popen(**command(run, double.url, tmp_path / "home"), stderr=subprocess.DEVNULL)
-    assert double.stalled.wait(30)
+    assert double.stalled.wait(90)
     deadline = time.monotonic() + 10
     while double.count("PUT", ".") < 2 and time.monotonic() < deadline:  # the two others arrive meanwhile
         time.sleep(0.02)
@@ -363,7 +364,7 @@ def test_without_a_route_to_the_hub_it_fails_within_seconds(double, run, tmp_pat
     assert time.monotonic() - started < 12  # the interpreter's start included; the client would take over twenty
     assert done.returncode == 2
     message = last_line(done.stderr)
-    assert f"the Hub at {double.url} cannot be reached" in message
+    assert "the Hub at 127.0.0.1 cannot be reached" in message
     assert "run the same command again" in message
 
 
@@ -381,14 +382,15 @@ def never_answers(*address, **options):
 
 def test_a_name_server_that_never_answers_does_not_hold_it_up(monkeypatch):
     monkeypatch.setattr(socket, "create_connection", never_answers)
+    monkeypatch.setattr(hub, "CONNECT_SECONDS", 0.2)
     started = time.monotonic()
-    assert publish.unreachable("https://hub.example", seconds=0.2) == "no answer within 0.2 seconds"
+    assert "hub.example cannot be reached (no answer within 0.2 seconds)" in hub.unreachable("https://hub.example")
     assert time.monotonic() - started < 2
 
 
 def test_behind_a_proxy_the_proxy_is_what_must_answer(double, monkeypatch):
     monkeypatch.setenv("https_proxy", double.url)
     monkeypatch.delenv("no_proxy", raising=False)
-    assert publish.unreachable("https://hub.invalid") is None
+    assert hub.unreachable("https://hub.invalid") is None
     monkeypatch.setenv("no_proxy", "hub.invalid")
-    assert publish.unreachable("https://hub.invalid") is not None
+    assert hub.unreachable("https://hub.invalid") is not None

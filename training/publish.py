@@ -11,13 +11,9 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
-import socket
 import sys
 import tempfile
-import threading
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
@@ -27,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 if __package__ in (None, ""):  # run as a script, from whatever folder
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from genhub import hub
 from training import cards
 
 WEIGHTS = ("config.json", "model.safetensors")
@@ -39,7 +36,6 @@ RECORDS = {
     "metrics.json": "metrics.json",
 }
 DISCRIMINATOR = tuple(f"discriminator/{name}" for name in WEIGHTS)
-REACH_SECONDS = 3.0
 
 
 class PublishError(Exception):
@@ -185,36 +181,9 @@ def require_hub() -> None:
     """Raise PublishError within seconds where the client itself would retry for much longer."""
     if constants.is_offline_mode():
         raise PublishError("offline mode is on: publishing needs the network; unset HF_HUB_OFFLINE and run it again")
-    problem = unreachable(constants.ENDPOINT)
+    problem = hub.unreachable(constants.ENDPOINT)
     if problem:
-        raise PublishError(
-            f"the Hub at {constants.ENDPOINT} cannot be reached ({problem}); nothing was uploaded: "
-            "check the network and run the same command again"
-        )
-
-
-def unreachable(endpoint: str, seconds: float = REACH_SECONDS) -> str | None:
-    """Why no connection to the endpoint, or to the proxy in front of it, can be made; None if one can."""
-    url = urlsplit(endpoint)
-    proxies = {} if urllib.request.proxy_bypass(url.hostname or "") else urllib.request.getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if proxy:
-        url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    address = (url.hostname, url.port or {"https": 443, "http": 80}.get(url.scheme, 1080))
-    problems = [f"no answer within {seconds:g} seconds"]
-
-    def connect() -> None:
-        try:
-            socket.create_connection(address, timeout=seconds).close()
-            problems.clear()
-        except OSError as error:
-            problems[:] = [str(error)]
-
-    # In a thread, because looking up a name has no timeout of its own.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return next(iter(problems), None)
+        raise PublishError(f"{problem}; nothing was uploaded: check the network and run the same command again")
 
 
 def explain(error: BaseException, repo_id: str) -> str:

@@ -19,7 +19,7 @@ from space.result import Failure, Job, Result
 from space.view import View
 from space.zerogpu import on_gpu
 
-MAX_RESULTS = 512  # of at most 40 images: some 60 MB of pixels
+MAX_RESULTS = 256  # of at most 40 images: below 100 MB with their PNGs and data URIs
 WAIT_SECONDS = 30.0
 QUICK_SECONDS = 0.25
 T = TypeVar("T")

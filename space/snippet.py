@@ -33,7 +33,8 @@ def priors(models: list[ModelInfo]) -> list[ModelInfo]:
 
 def labels_code(view: View, dataset: Dataset) -> str:
     if view.label is not None:
-        return f"[{view.label}] * {view.n}  # {dataset.class_names[view.label]}"
+        name = dataset.class_names[view.label]
+        return f"[{view.label}] * {view.n}" + (f"  # {name}" if name != str(view.label) else "")
     return f"[i % {len(dataset.class_names)} for i in range({view.n})]"
 
 

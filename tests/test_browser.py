@@ -159,6 +159,16 @@ def test_dataset_models_and_number_change_what_is_shown(page):
     assert all(len(images) == 1 for images in shown(page).values())
 
 
+def test_changing_ones_mind_about_the_dataset_leaves_a_whole_form(page):
+    page.goto("/?dataset=cifar10&n=2")
+    settle(page)
+    page.get_by_role("radio", name="Digits").check()
+    page.get_by_role("radio", name="CIFAR-10").check()
+    settle(page)
+    choose(page, "class", "ship")
+    assert "dataset=cifar10&class=ship&" in page.url
+
+
 def test_no_model_is_a_designed_state(page):
     page.goto("/?dataset=digits")
     settle(page)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import shutil
 
 import numpy as np
@@ -92,6 +93,31 @@ def test_the_page_loads_nothing_from_elsewhere():
     for path in ASSETS.glob("*.*s"):
         addresses = [line for line in path.read_text().splitlines() if "://" in line]
         assert all("postMessage" in line for line in addresses), addresses
+
+
+@pytest.mark.parametrize("theme", [":root", '[data-theme="dark"]'])
+def test_text_has_the_contrast_that_wcag_asks_for(theme):
+    block = (ASSETS / "genhub.css").read_text().split(theme + " {")[1].split("}")[0]
+    colors = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
+    for ground in ("paper", "card", "tint"):
+        assert contrast(colors["ink"], colors[ground]) >= 4.5
+    for text in ("soft", "accent", "ae", "vae", "gan", "cgan"):
+        assert contrast(colors[text], colors["card"]) >= 4.5
+    assert contrast(colors["soft"], colors["paper"]) >= 4.5
+    for ground in ("paper", "card"):
+        assert contrast(colors["edge"], colors[ground]) >= 3, "borders of controls"
+
+
+def contrast(one, other):
+    """Contrast ratio of two colours as WCAG 2.2 defines it."""
+
+    def luminance(color):
+        channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
 
 
 def test_markup_in_a_link_stays_text():

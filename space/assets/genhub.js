@@ -156,8 +156,10 @@ function start() {
   form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
   form.addEventListener("input", (event) => {
     if (event.target.id === "n") showNumber(event.target.value);
-    if (event.target.name === "dataset") // classes and models of another dataset mean nothing here
+    if (event.target.name === "dataset") { // classes and models of another dataset mean nothing here
       form.querySelectorAll("[name=class], [name=models]").forEach((input) => { input.name = `${input.name}-gone`; });
+      drawn = "";
+    }
     later();
   });
   $("#dice").addEventListener("click", () => {

@@ -90,7 +90,6 @@ def compared(engine: Engine, view: View) -> list[Result | Failure]:
 def page_values(engine: Engine, view: View, notes: list[str], results: list[Result | Failure | None]) -> dict[str, Any]:
     """What the templates of this page need."""
     dataset = engine.catalog[view.dataset]
-    label = "all classes" if view.label is None else dataset.class_names[view.label]
     cards = [
         make_card(dataset.model(name), view.n, result, dataset)
         for name, result in zip(view.models, results, strict=True)
@@ -105,11 +104,18 @@ def page_values(engine: Engine, view: View, notes: list[str], results: list[Resu
         "judge": judge_line(dataset),
         "query": view.query(engine.catalog),
         "snippet": snippet(view, dataset) if view.models else "",
-        "summary": f"{len(cards)} models, {dataset.title}, {label}, seed {view.seed}, {view.n} images each.",
+        "summary": summary(len(cards), view, dataset),
         "stale": not all(card.live for card in cards),
         "max_images": MAX_IMAGES,
         "max_seed": MAX_SEED,
     }
+
+
+def summary(models: int, view: View, dataset: Dataset) -> str:
+    """The view in one sentence, which a screen reader says after each change."""
+    label = "all classes" if view.label is None else f"class {dataset.class_names[view.label]}"
+    counted = f"{models} model{'' if models == 1 else 's'}, {view.n} image{'' if view.n == 1 else 's'} each"
+    return f"{dataset.title}, {label}, seed {view.seed}: {counted}."
 
 
 def columns(n: int) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import genhub
@@ -299,29 +300,30 @@ def test_a_bundled_name_wins_over_a_folder_of_that_name(bundled, tmp_path, monke
 # -- offline
 
 CHILD = """
-import time, genhub
+import time
+from genhub import LoadError, load
 started = time.monotonic()
 try:
-    genhub.load("nobody/never-cached")
-except genhub.LoadError as error:
+    load("nobody/never-cached")
+except LoadError as error:
     print(time.monotonic() - started, error)
 """
 
 
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"HF_HUB_OFFLINE": "1"}, "offline mode forbids the network"),
-        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "the Hub at 127.0.0.1 cannot be reached (Connection refused)"),
-    ],
-)
-def test_without_a_network_an_uncached_id_fails_at_once(variables, message):
-    done = subprocess.run([sys.executable, "-c", CHILD], env=os.environ | variables, capture_output=True, text=True)
+def test_in_offline_mode_an_uncached_id_fails_at_once():
+    variables = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", CHILD], env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     seconds, _, found = done.stdout.partition(" ")
-    assert found.startswith("nobody/never-cached: ")
-    assert message in found.replace("[Errno 111] ", "")
+    assert found.startswith("nobody/never-cached: not in the local cache, and offline mode forbids the network")
     assert float(seconds) < 3
+
+
+def test_with_an_unreachable_hub_an_uncached_id_fails_at_once(monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
+    assert "and the Hub at 127.0.0.1 cannot be reached (" in refused("nobody/never-cached")
+    assert time.monotonic() - started < 5
 
 
 def test_a_local_folder_never_waits_for_a_network(folder, monkeypatch):

@@ -111,7 +111,8 @@ class GenHubModel(
                 continue
             spectral = getattr(module, "parametrizations", None)
             weight = spectral.weight.original if spectral else module.weight
-            draw[scheme](weight)
+            with torch.no_grad():  # drawn in the order of indices, whatever the order in memory
+                weight.copy_(draw[scheme](torch.empty_like(weight, memory_format=torch.contiguous_format)))
             if module.bias is not None and scheme == "default":
                 bound = 1 / math.sqrt(weight[0].numel())
                 nn.init.uniform_(module.bias, -bound, bound)

@@ -1,0 +1,163 @@
+"""Convolutions that stay fast where maps are small: torch's own layers, with a second way of computing them on CPUs.
+
+Kernels made for large maps run at a fraction of a CPU's speed in the innermost layers of generators and discriminators,
+most of all for the gradient of the weights. There each position of the smaller map, with each row of the kernel, is one
+matrix product over the batch instead. Its operands are views of channels-last memory, so that nothing is copied, and
+what the kernel would read from the padding is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+MAX_POSITIONS = 16  # of the smaller map; with more, products get too many and too thin
+IMAGES_PER_POSITION = 4  # the same, for small batches
+
+Pair = tuple[int, int]
+
+
+class Conv2d(nn.Conv2d):
+    """``nn.Conv2d`` without groups and dilation."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        small = convolved(x.shape[2:], self.kernel_size, self.stride, self.padding)
+        if not pays(x, self.weight, small):
+            return super().forward(x)
+        y = Convolve.apply(x, self.weight, self.stride, self.padding)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """``nn.ConvTranspose2d`` without groups and dilation."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not pays(x, self.weight, x.shape[2:]):
+            return super().forward(x)
+        sides = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, self.output_padding, strict=True)
+        large = [(side - 1) * stride - 2 * pad + kernel + extra for side, kernel, stride, pad, extra in sides]
+        y = Spread.apply(x, self.weight, self.stride, self.padding, large)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
+def convolved(large: Sequence[int], kernel: Sequence[int], stride: Pair, padding: Pair) -> list[int]:
+    """Height and width of the map that a convolution makes of a larger one."""
+    sides = zip(large, kernel, stride, padding, strict=True)
+    return [(side + 2 * pad - length) // step + 1 for side, length, step, pad in sides]
+
+
+def pays(x: torch.Tensor, weight: torch.Tensor, small: Sequence[int]) -> bool:
+    """Whether matrix products are the faster and a possible way; compilers and autocast know torch's own only."""
+    positions = small[0] * small[1]
+    plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    plain = plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    return plain and x.dim() == 4 and positions <= MAX_POSITIONS and len(x) >= IMAGES_PER_POSITION * positions
+
+
+# A convolution is linear in each of large map, weight and small map, and the gradient of one is made of the other two.
+# So three functions are each other's derivatives, to any order. Shapes: large (n, c, H, W), small (n, d, h, w),
+# weight (d, c, kh, kw).
+
+
+class Convolve(torch.autograd.Function):
+    """Large map and weight to the small map."""
+
+    @staticmethod
+    def forward(ctx, large, weight, stride, padding):
+        ctx.save_for_backward(large, weight)
+        ctx.geometry = stride, padding
+        x, w = channels_last(large), channels_last(weight)
+        y = x.new_zeros(len(x), *convolved(large.shape[2:], weight.shape[2:], stride, padding), len(w))
+        for a, b, c in products(x, w, y, stride, padding):
+            c.addmm_(a, b.T)
+        return y.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        large, weight = ctx.saved_tensors
+        need_large, need_weight = ctx.needs_input_grad[:2]
+        return (
+            Spread.apply(gradient, weight, *ctx.geometry, large.shape[2:]) if need_large else None,
+            Correlate.apply(large, gradient, *ctx.geometry, weight.shape[2:]) if need_weight else None,
+            None,
+            None,
+        )
+
+
+class Spread(torch.autograd.Function):
+    """Small map and weight to the large map of the given size: the transposed convolution."""
+
+    @staticmethod
+    def forward(ctx, small, weight, stride, padding, size):
+        ctx.save_for_backward(small, weight)
+        ctx.geometry = stride, padding
+        y, w = channels_last(small), channels_last(weight)
+        x = y.new_zeros(len(y), *size, w.shape[3])
+        for a, b, c in products(x, w, y, stride, padding):
+            a.addmm_(c, b)
+        return x.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        small, weight = ctx.saved_tensors
+        need_small, need_weight = ctx.needs_input_grad[:2]
+        return (
+            Convolve.apply(gradient, weight, *ctx.geometry) if need_small else None,
+            Correlate.apply(gradient, small, *ctx.geometry, weight.shape[2:]) if need_weight else None,
+            None,
+            None,
+            None,
+        )
+
+
+class Correlate(torch.autograd.Function):
+    """Large and small map to the weight of the given kernel size: the gradient of both functions above."""
+
+    @staticmethod
+    def forward(ctx, large, small, stride, padding, kernel):
+        ctx.save_for_backward(large, small)
+        ctx.geometry = stride, padding
+        x, y = channels_last(large), channels_last(small)
+        w = x.new_zeros(y.shape[3], *kernel, x.shape[3])
+        for a, b, c in products(x, w, y, stride, padding):
+            b.addmm_(c.T, a)
+        return w.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        large, small = ctx.saved_tensors
+        need_large, need_small = ctx.needs_input_grad[:2]
+        return (
+            Spread.apply(small, gradient, *ctx.geometry, large.shape[2:]) if need_large else None,
+            Convolve.apply(large, gradient, *ctx.geometry) if need_small else None,
+            None,
+            None,
+            None,
+        )
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """(n, c, h, w) of any layout to contiguous (n, h, w, c); a view where the memory already is."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+def products(
+    x: torch.Tensor, w: torch.Tensor, y: torch.Tensor, stride: Pair, padding: Pair
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Matching parts a (n, k), b (d, k), c (n, d) of x (n, H, W, c), w (d, kh, kw, c), y (n, h, w, d): c = Σ a bᵀ."""
+    for row, top, first, last in windows(x.shape[1], w.shape[1], y.shape[1], stride[0], padding[0]):
+        for column, left, start, stop in windows(x.shape[2], w.shape[2], y.shape[2], stride[1], padding[1]):
+            for i in range(first, last):
+                across = x[:, top + i, left + start : left + stop].flatten(1)
+                yield across, w[:, i, start:stop].flatten(1), y[:, row, column]
+
+
+def windows(large: int, kernel: int, small: int, stride: int, padding: int) -> Iterator[tuple[int, int, int, int]]:
+    """For each position of the small side: itself, where its kernel begins, and the part of the kernel on the map."""
+    for position in range(small):
+        begin = position * stride - padding
+        first, last = max(0, -begin), min(kernel, large - begin)
+        if first < last:
+            yield position, begin, first, last

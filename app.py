@@ -2,7 +2,7 @@
 
 from space.server import build
 
-server = build()
+demo = build()
 
 if __name__ == "__main__":
-    server.launch(run_history=False, footer_links=[], enable_monitoring=False, pwa=False, ssr_mode=False)
+    demo.launch(run_history=False, footer_links=[], enable_monitoring=False, pwa=False, ssr_mode=False)

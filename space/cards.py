@@ -133,8 +133,8 @@ def recorded_fact(info: ModelInfo) -> list[tuple[str, str, str]]:
             ("Recorded error", f"{numbers['reconstruction_mse']:.4f}", "mean square on real test images, pixels 0…1")
         ]
     if "frechet_distance" in numbers and "samples" in protocol:
-        remark = f"Fréchet, over {protocol['samples']:,} images; lower is closer to real ones"
-        return [("Recorded distance", f"{numbers['frechet_distance']:.3g}", remark)]
+        remark = f"recorded over {protocol['samples']:,} images; lower is closer to real ones"
+        return [("Fréchet distance", f"{numbers['frechet_distance']:.3g}", remark)]
     return []
 
 

@@ -103,6 +103,37 @@ def test_unknown_names_fall_back_and_are_said(params):
     assert len(notes) == 1
 
 
+def test_no_link_is_too_odd_to_be_read():
+    random = np.random.default_rng(0)
+    pieces = [
+        "digits",
+        "mnist",
+        "all",
+        "7",
+        "-",
+        "1e999",
+        "0x10",
+        "%",
+        "<b>",
+        "\0",
+        "é",
+        "٣",
+        "nan",
+        ",",
+        " ",
+        "9" * 30,
+    ]
+    for _ in range(3000):
+        fields = ("dataset", "class", "seed", "n", "models", "other")
+        params = {field: "".join(random.choice(pieces, random.integers(0, 4))) for field in fields}
+        view, notes = read_view(params, CATALOG)
+        again, quiet = read_view(dict(parse_qsl(view.query(CATALOG))), CATALOG)
+        assert (again, quiet) == (view, [])
+        assert 1 <= view.n <= MAX_IMAGES
+        assert 0 <= view.seed <= MAX_SEED
+        assert all(len(note) < 160 for note in notes)
+
+
 def test_arguments_are_checked_not_corrected():
     good = {"dataset": "digits", "label": "7", "seed": 3, "n": 8, "models": ["cgan-digits"]}
     assert check_view(CATALOG, **good) == View("digits", 7, 3, 8, ("cgan-digits",))

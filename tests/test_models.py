@@ -652,3 +652,11 @@ def test_bundled_folders_are_complete_repositories():
         if (folder / "discriminator").is_dir():
             critic = GenHubDiscriminator.from_pretrained(folder.name, subfolder="discriminator")
             assert critic.image_shape == model.image_shape
+
+
+def test_spectral_norm_fits_freshly_drawn_weights():
+    rows = [{"op": "dense", "width": 8, "spectral": True}, {"op": "dense", "width": 1}]
+    critic = GenHubDiscriminator(image_size=2, channels=1, stages=[{"op": "flatten"}, *rows])
+    critic.initialize("normal", std=5.0)
+    largest = torch.linalg.matrix_norm(critic.eval().stages.blocks[1].op.weight, ord=2)
+    assert 0.9 < largest.item() < 1.1

@@ -19,6 +19,7 @@ from genhub import hub
 from genhub.errors import LoadError, as_whole, nearest
 
 CLASSES: dict[str, type[GenHubModel]] = {}  # class name → class, filled as the classes are defined
+POWER_ITERATIONS = 15  # that spectral norm starts with, after which each training step adds one
 Labels = int | str | Sequence[int | str] | torch.Tensor | None
 
 
@@ -113,6 +114,8 @@ class GenHubModel(
             weight = spectral.weight.original if spectral else module.weight
             with torch.no_grad():  # drawn in the order of indices, whatever the order in memory
                 weight.copy_(draw[scheme](torch.empty_like(weight, memory_format=torch.contiguous_format)))
+                for _ in range(POWER_ITERATIONS if spectral else 0):  # its singular vectors were the old weight's
+                    spectral.train().weight()
             if module.bias is not None and scheme == "default":
                 bound = 1 / math.sqrt(weight[0].numel())
                 nn.init.uniform_(module.bias, -bound, bound)

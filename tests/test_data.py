@@ -436,7 +436,15 @@ def test_what_is_cached_is_read_without_the_hub(toys, tmp_path, monkeypatch):
     folder.parent.mkdir(parents=True)
     shutil.copytree(prepared, folder)
     (folder / "parquet-train.arrow").rename(folder / "toys-train.arrow")
+    offline, load = [], datasets.load_dataset
+
+    def watched(*arguments, **options):
+        offline.append(constants.is_offline_mode())
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(datasets, "load_dataset", watched)
     read = load_images("someone/toys")
     assert torch.equal(read.images, expected(range(12)))
+    assert offline == [True]  # or the client would try a network that is known to be away, and wait
     assert read.name == "toys"
     assert not constants.is_offline_mode()

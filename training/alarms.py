@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from torch import nn
+
 PATIENCE = 10  # log lines in a row before the discriminator counts as having won
 COLLAPSE = 0.05  # share of the data's own spread below which samples count as all alike
 DIVERGENCE = 2.0  # times the best quality so far
+ADVICE = "the last checkpoint is intact; lower the learning rate, clip gradients (--clip-norm 1), or use another seed"
 
 
 class Diverged(RuntimeError):
-    """A loss is not a finite number any more."""
+    """A loss or a weight is not a finite number any more."""
+
+
+def require_finite(step: int, networks: Mapping[str, nn.Module]) -> None:
+    """Raise Diverged if a weight or a running statistic is NaN or infinite."""
+    for name, network in networks.items():
+        for key, value in network.state_dict().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise Diverged(f"step {step}: {key} of the {name} is no finite number; {ADVICE}")
 
 
 class Alarms:
@@ -29,10 +40,7 @@ class Alarms:
         """Warnings about one log line. Raises Diverged where a value is NaN or infinite."""
         for name, value in values.items():
             if not math.isfinite(value):
-                raise Diverged(
-                    f"step {step}: {name} is {value}; the last checkpoint is intact; "
-                    "lower the learning rate, clip gradients (--clip_norm 1), or use another seed"
-                )
+                raise Diverged(f"step {step}: {name} is {value}; {ADVICE}")
         accuracies = (values.get("accuracy_real", 0), values.get("accuracy_fake", 0))
         self.won = self.won + 1 if min(accuracies) > 0.99 else 0
         if self.won == PATIENCE:

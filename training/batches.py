@@ -1,4 +1,4 @@
-"""Batches and noise as functions of (seed, step): nothing about them needs to be saved to resume exactly."""
+"""Batches and noise as functions of (seed, number): nothing about them needs to be saved to resume exactly."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 
 from genhub.data import ImageSet, StreamedSet
 from genhub.errors import DataError
+
+Batch = tuple[torch.Tensor, torch.Tensor | None]  # uint8 images (size, C, H, W) and int64 labels (size,) or None
 
 
 def stream(*key: int | str) -> torch.Generator:
@@ -39,11 +41,11 @@ class Batches:
                 f"{data.source}: has {len(data)} images, fewer than one batch of {self.global_size}; lower --batch_size"
             )
         self.order: tuple[int, torch.Tensor] | None = None
-        self.reader: Iterator[tuple[torch.Tensor, torch.Tensor]] | None = None
+        self.reader: Iterator[Batch] | None = None
         self.position = 0
 
-    def at(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Batch ``number`` of the run: uint8 images (size, C, H, W) and int64 labels (size,) or None."""
+    def at(self, number: int) -> Batch:
+        """Batch ``number`` of the run."""
         if isinstance(self.data, StreamedSet):
             return self.read_until(number)
         epoch, place = divmod(number, self.per_epoch)
@@ -55,7 +57,7 @@ class Batches:
         labels = self.data.labels
         return self.data.images[index], None if labels is None else labels[index]
 
-    def read_until(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def read_until(self, number: int) -> Batch:
         """Read a stream up to batch ``number``. After a resume this decodes again what was seen before."""
         if self.reader is None or number < self.position:
             self.reader, self.position = self.read_stream(), 0
@@ -65,21 +67,21 @@ class Batches:
             if self.position > number:
                 return batch
 
-    def read_stream(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    def read_stream(self) -> Iterator[Batch]:
         epoch, images, labels = 0, [], []
+        part = slice(self.rank * self.size, (self.rank + 1) * self.size)
+        labelled = self.data.label_column is not None
         while True:
             seen = 0
             for image, label in self.data.examples(self.seed, epoch):
+                if labelled and (label is None or not 0 <= label < len(self.data.class_names)):
+                    raise DataError(f"{self.data.source}: image {seen} of the stream has the label {label}")
                 images.append(image)
                 labels.append(label)
                 seen += 1
                 if len(images) == self.global_size:
-                    part = slice(self.rank * self.size, (self.rank + 1) * self.size)
-                    stacked = torch.stack(images[part]).to(self.device)
-                    yield (
-                        stacked,
-                        torch.tensor(labels[part], device=self.device) if self.data.label_column else None,
-                    )
+                    pixels = torch.stack(images[part]).to(self.device)
+                    yield pixels, torch.tensor(labels[part], device=self.device) if labelled else None
                     images, labels = [], []
             if seen == 0:
                 raise DataError(f"{self.data.source}: the stream has no images")
@@ -87,22 +89,28 @@ class Batches:
 
 
 class Noise:
-    """The random numbers of one step, drawn for the global batch and cut to this process.
+    """The random numbers behind some rows of one global batch.
 
-    Two processes therefore see together exactly what one process of the doubled batch sees.
+    Each draw is made for the whole batch and then cut, so that several processes, or the parts of an accumulated
+    batch, see together exactly what one process sees that takes the batch at once.
+
+    Args:
+        key: of the batch, such as (seed, number). The i-th draw depends on it and on i.
+        rows: first and last row, exclusive, out of ``total``.
     """
 
-    def __init__(self, seed: int, step: int, size: int, rank: int, world: int, device: torch.device) -> None:
-        self.generator = stream(seed, "noise", step)
-        self.rows = slice(rank * size, (rank + 1) * size)
-        self.global_size, self.device = size * world, device
+    def __init__(self, key: tuple[int, ...], rows: tuple[int, int], total: int, device: torch.device) -> None:
+        self.key, self.rows, self.total, self.device = key, slice(*rows), total, device
+        self.drawn = 0
+
+    def generator(self) -> torch.Generator:
+        self.drawn += 1
+        return stream(*self.key, "noise", self.drawn)
 
     def normal(self, *shape: int) -> torch.Tensor:
-        """N(0, 1), (size, *shape)."""
-        drawn = torch.randn(self.global_size, *shape, generator=self.generator)
-        return drawn[self.rows].to(self.device)
+        """N(0, 1), (rows, *shape)."""
+        return torch.randn(self.total, *shape, generator=self.generator())[self.rows].to(self.device)
 
     def uniform(self, *shape: int) -> torch.Tensor:
-        """U(0, 1), (size, *shape)."""
-        drawn = torch.rand(self.global_size, *shape, generator=self.generator)
-        return drawn[self.rows].to(self.device)
+        """U(0, 1), (rows, *shape)."""
+        return torch.rand(self.total, *shape, generator=self.generator())[self.rows].to(self.device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+KEPT = 2  # the newest, and the one before in case a full or failing disk damages it
+State = tuple[dict[str, torch.Tensor], dict[str, Any]]  # tensors and record
 
-def write_folder(folder: Path, write: Any) -> None:
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written or read; the message says what is left to continue from."""
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Call ``write(path)`` on a temporary folder, flush it to disk, and rename it to ``folder`` in one step.
 
     A kill at any moment leaves the folder whole or absent. Leftovers begin with a dot and are ignored.
@@ -21,29 +30,47 @@ def write_folder(folder: Path, write: Any) -> None:
     temporary = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    write(temporary)
-    for path in (*temporary.rglob("*"), temporary):
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    try:
+        write(temporary)
+        for path in (*temporary.rglob("*"), temporary):
+            flush(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # what filled a disk must not stay on it
+        raise
+    retired = folder.parent / f".{folder.name}.retired"
+    shutil.rmtree(retired, ignore_errors=True)
     if folder.exists():
-        retired = folder.parent / f".{folder.name}.retired"
-        shutil.rmtree(retired, ignore_errors=True)
         folder.rename(retired)
-        temporary.rename(folder)
-        shutil.rmtree(retired)
-    else:
-        temporary.rename(folder)
+    temporary.rename(folder)
+    flush(folder.parent)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file by ``text`` in one step: a kill leaves the old or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    flush(temporary)
+    os.replace(temporary, path)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, have reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Checkpoints:
-    """The checkpoints of a run, by step. The newest is kept; older ones go once it is whole."""
+    """The checkpoints of a run, by step. Old ones go once a newer one is whole."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
-        """Write the checkpoint of ``step``: tensors of any device, and a JSON record."""
+        """Write the checkpoint of ``step``: tensors of any device, and a JSON record. Raises CheckpointError."""
 
         def write(path: Path) -> None:
             save_file(
@@ -52,24 +79,46 @@ class Checkpoints:
             )
             (path / "state.json").write_text(json.dumps({"step": step, **record}), encoding="utf-8")
 
-        older = self.steps()
-        write_folder(self.folder / f"step-{step:08d}", write)
-        for old in older:
-            if old != step:
-                shutil.rmtree(self.folder / f"step-{old:08d}")
+        try:
+            write_folder(self.path(step), write)
+        except (OSError, SafetensorError) as error:
+            older = self.steps()
+            left = f"the checkpoint of step {older[-1]} is intact" if older else "there is no earlier one"
+            raise CheckpointError(
+                f"{self.folder}: the checkpoint of step {step} could not be written ({error}); {left}; "
+                f"make room, then continue with --resume {self.folder.parent}"
+            ) from error
+        for old in self.steps()[:-KEPT]:
+            shutil.rmtree(self.path(old))
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
 
     def steps(self) -> list[int]:
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
-    def load_newest(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """Tensors and record of the newest checkpoint that is readable, or None without any."""
+    def load_newest(self) -> State | None:
+        """The newest checkpoint that is readable, or None where there never was one.
+
+        Raises CheckpointError where all are damaged: to start over must be a decision, not an accident.
+        """
         for step in reversed(self.steps()):
-            path = self.folder / f"step-{step:08d}"
+            path = self.path(step)
             try:
-                return load_file(path / "state.safetensors"), json.loads((path / "state.json").read_text())
-            except (SafetensorError, OSError, json.JSONDecodeError):
-                continue  # damaged by something other than a kill, such as a full disk; the one before may be whole
+                state = load_file(path / "state.safetensors"), json.loads((path / "state.json").read_text())
+            except (SafetensorError, OSError, ValueError) as error:
+                print(f"warning: {path}: is damaged ({error}); trying the one before", file=sys.stderr)
+            else:
+                return state
+        if self.steps():
+            raise CheckpointError(f"{self.folder}: no checkpoint can be read; delete the folder to start over")
         return None
+
+    def drop_after(self, step: int) -> None:
+        """Remove the checkpoints after ``step``, which are damaged if ``step`` was the newest that could be read."""
+        for newer in self.steps():
+            if newer > step:
+                shutil.rmtree(self.path(newer))
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
@@ -83,9 +132,19 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, prefix: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Undo ``flatten_optimizer``."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith(f"{prefix}."):
-            index, name = key.removeprefix(f"{prefix}.").split(".", 1)
-            state.setdefault(int(index), {})[name] = value
+    for key, value in below(tensors, prefix).items():
+        index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:  # fused kernels walk memory, so moments must be laid out as their weights
+            value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+        state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with ``prefix`` and a dot, without it."""
+    start = f"{prefix}."
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+import operator
+import re
+import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +84,7 @@ class ObjectiveConfig:
 
 @dataclasses.dataclass(kw_only=True)
 class OptimizerConfig:
-    """One network's optimiser: ``name`` out of adam, adamw, sgd, rmsprop; fields an optimiser lacks are not used."""
+    """One network's optimiser. Adam and AdamW read ``betas``, SGD and RMSprop ``momentum``."""
 
     name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     lr: float = 2e-4
@@ -112,16 +116,21 @@ class TrainConfig:
         model: ``class`` and its constructor arguments; image_size, channels and, where a row reads the label,
             class_names come from the data.
         discriminator: constructor arguments of a GenHubDiscriminator, for the adversarial objectives.
+        objective, data, schedule: see their own classes. optimizer, discriminator_optimizer: one per network.
         init, init_std: how weights are drawn, see ``GenHubModel.initialize``.
         max_steps, max_images, max_minutes: the budget; whichever is reached first ends the run. Schedules are laid
             over the first of max_steps and max_images that is given, else over max_minutes.
         batch_size: images per process and update. ``accumulation`` splits it into that many parts, to save memory.
         clip_norm: largest gradient norm; 0 does not clip.
         ema: decay of the averaged weights, which are what is saved; 0 keeps none.
-        mixed_precision: ``no``, ``bf16`` or ``fp16``, by Accelerate. compile: use torch.compile.
+        mixed_precision: ``no``, ``bf16`` or ``fp16``, by Accelerate.
+        compile: use torch.compile.
+        threads: CPU threads per process; None shares the cores that this machine grants among its processes.
         seed: of everything: initial weights, order, noise, augmentation.
-        log_every, checkpoint_every: in steps. samples: images in the grid of fixed latents, drawn once per epoch.
-        output_dir: where run folders are made. trackers: any of trackio, tensorboard.
+        log_every, checkpoint_every: in steps.
+        samples: images in the grid of fixed latents, drawn once per epoch and at the end.
+        output_dir: where run folders are made.
+        trackers: any of trackio, tensorboard; log.jsonl is always written.
     """
 
     name: str
@@ -145,12 +154,32 @@ class TrainConfig:
     ema: float = 0.999
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     compile: bool = False
+    threads: int | None = None
     seed: int = 0
     log_every: int = 50
     checkpoint_every: int = 500
     samples: int = 100
     output_dir: str = "runs"
     trackers: list[Literal["trackio", "tensorboard"]] = dataclasses.field(default_factory=list)
+
+
+# What each objective reads of ObjectiveConfig, and the model it trains.
+READS = {
+    "autoencoder": ("reconstruction",),
+    "vae": ("reconstruction", "beta"),
+    "adversarial": ("loss", "critic_steps", "clip", "gradient_penalty", "r1", "diffaugment"),
+    "classifier": ("label_smoothing",),
+}
+READS["vae_gan"] = (*READS["vae"], *READS["adversarial"], "adversarial_weight")
+TRAINS = {
+    "autoencoder": ("GenHubAE",),
+    "vae": ("GenHubVAE",),
+    "adversarial": ("GenHubGAN", "GenHubCGAN"),
+    "vae_gan": ("GenHubVAE",),
+    "classifier": ("GenHubClassifier",),
+}
+MOMENTA = {"adam": ("betas",), "adamw": ("betas",), "sgd": ("momentum",), "rmsprop": ("momentum",)}
+FROM_DATA = ("image_size", "channels", "class_names")  # constructor arguments that a recipe does not give
 
 
 class ConfigError(ValueError):
@@ -170,14 +199,14 @@ def read_recipe(name: str) -> dict[str, Any]:
         raise ConfigError(f"recipe: no recipe and no YAML file {name!r}; {nearest(name, recipe_names())}")
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
         raise ConfigError(f"{path}: must hold a mapping, got {type(recipe).__name__}")
     return recipe
 
 
-def parse_config(recipe: Mapping[str, Any], overrides: list[str]) -> TrainConfig:
+def parse_config(recipe: Mapping[str, Any], overrides: Sequence[str] = ()) -> TrainConfig:
     """A recipe with command-line overrides such as ``--max-steps 20`` or ``--optimizer.lr=1e-3`` on top.
 
     Raises ConfigError naming the key and the nearest valid one.
@@ -186,16 +215,21 @@ def parse_config(recipe: Mapping[str, Any], overrides: list[str]) -> TrainConfig
     flags = [normalized(argument) for argument in overrides]
     for flag in flags:
         if flag.startswith("--"):
-            check_flag(flag[2:].split("=", 1)[0])
+            hint_of(flag[2:].split("=", 1)[0], "--")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(TrainConfig, as_group=False)
     try:
         parsed = parser.instantiate(parser.parse_args(flags, namespace=parser.parse_object(dict(recipe))))
         config = TrainConfig(**{field.name: parsed[field.name] for field in dataclasses.fields(TrainConfig)})
     except jsonargparse.ArgumentError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(one_line(str(error))) from error
     check_values(config)
     return config
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """The resolved config as a recipe that ``parse_config`` reads back equal."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
 
 
 def normalized(argument: str) -> str:
@@ -206,15 +240,45 @@ def normalized(argument: str) -> str:
     return "--" + name[2:].replace("-", "_") + equals + value
 
 
-def check_flag(name: str) -> None:
+def hint_of(name: str, prefix: str = "") -> Any:
+    """The type of a key such as ``optimizer.lr``. Raises ConfigError for a key that does not exist."""
     kind: Any = TrainConfig
     for part in name.split("."):
         if not dataclasses.is_dataclass(kind):
-            return  # inside a free mapping such as model
-        fields = {field.name: field for field in dataclasses.fields(kind)}
-        if part not in fields:
-            raise ConfigError(f"--{name}: no such option; {nearest(part, fields)}")
-        kind = typing.get_type_hints(kind)[part]
+            return kind  # inside a free mapping such as model
+        hints = typing.get_type_hints(kind)
+        if part not in hints:
+            raise ConfigError(f"{prefix}{name}: no such option; {nearest(part, hints)}")
+        kind = hints[part]
+    return kind
+
+
+def described(hint: Any) -> str:
+    """A type in the words of a user."""
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+    arguments = typing.get_args(hint)
+    match typing.get_origin(hint):
+        case typing.Literal:
+            return "one of " + ", ".join(map(str, arguments))
+        case types.UnionType | typing.Union:
+            return " or ".join(map(described, arguments))
+        case builtin if builtin is list:
+            return f"a list such as [a, b], each {described(arguments[0])}"
+    return words.get(hint, "a mapping")
+
+
+def one_line(message: str) -> str:
+    """jsonargparse's report, which goes over several lines, in the words of all other messages."""
+    if found := re.match(r'Parser key "([\w.]+)"', message):
+        got = re.search(r"(?:Got value:|Given value:|Unable to load config) (.*)", message)
+        return f"{found[1]}: expected {described(hint_of(found[1]))}, got {got[1] if got else 'something else'}"
+    if found := re.match(r"argument --([\w.]+): expected one argument", message):
+        return f"--{found[1]}: expected {described(hint_of(found[1]))}, got nothing"
+    if found := re.match(r"unrecognized arguments: (.*)", message):
+        return f"{found[1]}: belongs to no option; write --key value, and a list as --key '[a, b]'"
+    if found := re.match(r"the following arguments are required: (.*)", message):
+        return f"{found[1]}: missing; the recipe must give it"
+    return " ".join(message.split())
 
 
 def check_keys(values: Mapping[str, Any], kind: type, where: str) -> None:
@@ -231,34 +295,87 @@ def check_keys(values: Mapping[str, Any], kind: type, where: str) -> None:
 
 def check_values(config: TrainConfig) -> None:
     """Raise ConfigError for values that the types allow and training does not."""
-    model = dict(config.model)
-    if model.get("class") not in CLASSES:
-        raise ConfigError(f"model.class: got {model.get('class')!r}; {nearest(model.get('class'), CLASSES)}")
-    given = {"class", *inspect.signature(CLASSES[model["class"]].__init__).parameters} - {"self"}
-    for section, values, allowed in (
-        ("model", config.model, given - {"image_size", "channels", "class_names"}),
-        ("discriminator", config.discriminator or {}, {"stages"}),
-    ):
-        for key in values:
-            if key not in allowed:
-                raise ConfigError(f"{section}.{key}: no such key; {nearest(key, allowed)}")
-    adversarial = config.objective.type in ("adversarial", "vae_gan")
-    if adversarial and not config.discriminator:
-        raise ConfigError(f"discriminator: objective {config.objective.type!r} needs one; give its stages")
-    if config.discriminator and not adversarial:
-        raise ConfigError(f"discriminator: objective {config.objective.type!r} has none; remove it")
+    if not re.fullmatch(r"\w[\w.-]*", config.name):
+        raise ConfigError(f"name: expected letters, digits, '-', '_' and '.', got {config.name!r}; it names a folder")
+    check_networks(config)
+    check_ranges(config)
+    reads = {"type", *READS[config.objective.type]}
+    check_unused(config.objective, reads, "objective", f"objective {config.objective.type!r}")
+    for name in ("optimizer", "discriminator_optimizer"):
+        optimizer = getattr(config, name)
+        reads = {"name", "lr", "weight_decay", *MOMENTA[optimizer.name]}
+        check_unused(optimizer, reads, name, f"optimizer {optimizer.name!r}")
     if not any((config.max_steps, config.max_images, config.max_minutes)):
         raise ConfigError("max_steps, max_images, max_minutes: give at least one; a run needs an end")
-    positive = ("batch_size", "accumulation", "log_every", "checkpoint_every", "samples")
-    for name in (*positive, "max_steps", "max_images", "max_minutes"):
-        value = getattr(config, name)
-        if value is not None and value <= 0:
-            raise ConfigError(f"{name}: expected more than 0, got {value}")
     if config.batch_size % config.accumulation:
         raise ConfigError(f"accumulation: {config.accumulation} does not divide the batch size {config.batch_size}")
-    if not 0 <= config.ema < 1:
-        raise ConfigError(f"ema: expected a decay in [0, 1), got {config.ema}")
-    if not 0 <= config.seed < 2**32:
-        raise ConfigError(f"seed: expected 0…2³²−1, got {config.seed}")
+
+
+def check_unused(section: Any, reads: set[str], where: str, reader: str) -> None:
+    """Raise ConfigError for a value other than the default that nothing would read."""
+    for field in dataclasses.fields(section):
+        default = field.default if field.default is not dataclasses.MISSING else None
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if field.name not in reads and getattr(section, field.name) != default:
+            raise ConfigError(f"{where}.{field.name}: {reader} does not use it; it uses {', '.join(sorted(reads))}")
+
+
+def check_networks(config: TrainConfig) -> None:
+    """Raise ConfigError unless model and discriminator have the arguments of classes that the objective trains."""
+    kind, classes = config.objective.type, TRAINS[config.objective.type]
+    if config.model.get("class") not in classes:
+        got = config.model.get("class")
+        raise ConfigError(f"model.class: objective {kind!r} cannot train {got!r}; {nearest(got, classes)}")
+    if kind in ("adversarial", "vae_gan") and not config.discriminator:
+        raise ConfigError(f"discriminator: objective {kind!r} needs one; give its stages")
+    if kind not in ("adversarial", "vae_gan") and config.discriminator:
+        raise ConfigError(f"discriminator: objective {kind!r} has none; remove it")
+    signature = inspect.signature(CLASSES[config.model["class"]].__init__).parameters
+    allowed = ["class", *(name for name in signature if name not in ("self", *FROM_DATA))]
+    sections = [("model", config.model, allowed)]
+    if config.discriminator:
+        sections.append(("discriminator", config.discriminator, ["stages"]))
+    for section, values, keys in sections:
+        for key in values:
+            if key not in keys:
+                raise ConfigError(f"{section}.{key}: no such key; {nearest(key, keys)}")
+        for key in keys:
+            if key not in values:
+                raise ConfigError(f"{section}.{key}: missing; the recipe must give it")
+    latent_dim = config.model.get("latent_dim", 1)
+    if type(latent_dim) is not int or latent_dim < 1:
+        raise ConfigError(f"model.latent_dim: expected a whole number above 0, got {latent_dim!r}")
+
+
+ABOVE_ZERO = (
+    "batch_size accumulation log_every checkpoint_every samples max_steps max_images max_minutes threads init_std "
+    "objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
+)
+NOT_NEGATIVE = (
+    "clip_norm objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
+    "optimizer.momentum optimizer.weight_decay discriminator_optimizer.momentum discriminator_optimizer.weight_decay "
+    "schedule.warmup schedule.final data.rotate"
+)
+SHARES = "ema objective.label_smoothing data.shift optimizer.betas discriminator_optimizer.betas"
+
+
+def check_ranges(config: TrainConfig) -> None:
+    """Raise ConfigError for a number out of its range; NaN is out of every range."""
+    rules = (
+        (ABOVE_ZERO, "more than 0", lambda x: 0 < x < math.inf),
+        (NOT_NEGATIVE, "at least 0", lambda x: 0 <= x < math.inf),
+        (SHARES, "at least 0 and less than 1", lambda x: 0 <= x < 1),
+        ("seed", "0…2³²−1", lambda x: 0 <= x < 2**32),
+    )
+    for keys, expected, holds in rules:
+        for key in keys.split():
+            value = operator.attrgetter(key)(config)
+            numbers = value if isinstance(value, list) else [] if value is None else [value]
+            if not all(map(holds, numbers)):
+                raise ConfigError(f"{key}: expected {expected}, got {value}")
+    for key in ("optimizer", "discriminator_optimizer"):
+        if len(getattr(config, key).betas) != 2:
+            raise ConfigError(f"{key}.betas: expected two numbers, got {getattr(config, key).betas}")
     if config.schedule.name == "exponential" and config.schedule.final <= 0:
         raise ConfigError("schedule.final: an exponential decay never reaches 0; give a number above it")

@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
 
 import torch
 
@@ -66,7 +67,7 @@ def measure(
         found["reconstruction_mse"] = metrics.reconstruction_mse(test.images, test.labels, model)
     if isinstance(model, PriorModel):
         labels = balanced_labels(samples, len(model.class_names)) if model.class_names else None
-        images = to_uint8(model.generate(samples, labels=labels, seed=SEED, batch_size=256))
+        images = to_uint8(model.generate(samples, labels=labels, seed=SEED, batch_size=256)).cpu()
         reference = reference or metrics.Statistics.of(metrics.features(test.images, judge))
         found["frechet_distance"] = metrics.frechet_distance(
             metrics.Statistics.of(metrics.features(images, judge)), reference
@@ -78,23 +79,24 @@ def measure(
     return found
 
 
-def evaluate(folder: Path, model: GenHubModel, test: ImageSet, samples: int, weights: str) -> dict[str, Any]:
-    """Measure, and write ``metrics.json`` with the protocol. Returns what was written."""
+def evaluate(
+    folder: Path, model: GenHubModel, test: ImageSet, samples: int, weights: str, split: str = "test"
+) -> dict[str, Any]:
+    """Measure, and write ``metrics.json`` with the protocol. Returns what was written.
+
+    ``split`` says which split of its dataset ``test`` is.
+    """
     judge = None if isinstance(model, GenHubClassifier) else find_judge(test.name, test.image_shape)
     protocol = {
         "dataset": dataset_title(test),
-        "split": "test",
+        "split": split,
         "test_images": len(test),
         "samples": samples if isinstance(model, PriorModel) else 0,
         "seed": SEED,
         "features": "none" if isinstance(model, GenHubClassifier) else judge_name(judge),
         "judge_sha256": judge_hash(judge),
         "weights": weights,
-        "versions": {
-            "genhub": genhub.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "hardware": hardware(),
     }
     numbers = {name: round(value, 6) for name, value in measure(model, test, judge, samples).items()}
@@ -121,6 +123,10 @@ def dataset_title(data: ImageSet) -> str:
     return f"{data.name} (JPEG copy)" if jpeg else data.name
 
 
+def versions() -> dict[str, str]:
+    return {"genhub": genhub.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
 def hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
@@ -131,14 +137,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="a model folder: final/ of a run, or genhub/pretrained/NAME")
     parser.add_argument("--dataset", help="what it is measured against; by default what it was trained on")
-    parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument("--split", default="test", help="which split of it")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="images generated")
     options = parser.parse_args(argv)
     try:
         model = genhub.load(options.folder)
         source = options.dataset or model.metadata.get("source", "digits")
         channels, size, _ = model.image_shape
-        test = load_images(source, split="test", image_size=size, channels=channels)
-        record = evaluate(options.folder, model, test, options.samples, "as saved")
+        test = load_images(source, split=options.split, image_size=size, channels=channels)
+        record = evaluate(options.folder, model, test, options.samples, "as saved", options.split)
     except (LoadError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from torch import nn
 
 from genhub import images as im
 from genhub import losses
-from genhub.models import GenHubDiscriminator, GenHubModel
+from genhub.models import GenHubDiscriminator, GenHubModel, GenHubVAE
 from training.augment import augment, diffaugment
 from training.batches import Batches, Noise
 from training.config import TrainConfig
@@ -20,11 +22,23 @@ from training.optimization import Updater
 Logs = dict[str, torch.Tensor]
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one forward pass takes: a batch, or one of the parts that an accumulated batch is split into."""
+
+    images: torch.Tensor  # signed (n, C, H, W), augmented
+    labels: torch.Tensor | None  # int64 (n,)
+    condition: torch.Tensor | None  # class weights (n, num_classes)
+    noise: Noise
+
+
 class Objective:
     """Base: holds the networks and their updaters, and prepares batches.
 
     One call of ``update`` reads ``batches_per_update`` batches, numbered from ``step * batches_per_update``.
     """
+
+    batches_per_update = 1
 
     def __init__(
         self,
@@ -33,87 +47,90 @@ class Objective:
         model: GenHubModel,
         discriminator: GenHubDiscriminator | None,
     ) -> None:
-        self.config, self.accelerator, self.model, self.discriminator = (
-            config,
-            accelerator,
-            model,
-            discriminator,
-        )
-        self.updaters = {"model": Updater(accelerator, model, config.optimizer, config.clip_norm)}
-        if discriminator is not None:
-            self.updaters["discriminator"] = Updater(
-                accelerator, discriminator, config.discriminator_optimizer, config.clip_norm
-            )
-        compiled = torch.compile if config.compile else (lambda network: network)
-        self.run_model: Callable = compiled(model)
-        self.run_discriminator: Callable | None = compiled(discriminator) if discriminator else None
-        self.batches_per_update = config.accumulation
+        self.config, self.accelerator = config, accelerator
+        self.model, self.discriminator = model, discriminator
+        optimizers = {"model": config.optimizer, "discriminator": config.discriminator_optimizer}
+        self.updaters = {
+            name: Updater(accelerator, network, optimizers[name], config.clip_norm)
+            for name, network in self.networks.items()
+        }
+        compiled: Callable = torch.compile if config.compile else (lambda function: function)
+        self.run_model, self.run_discriminator = compiled(model), compiled(discriminator) if discriminator else None
+        if isinstance(model, GenHubVAE):
+            self.posterior, self.decode = compiled(model.posterior), compiled(model.decode)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
         found = {"model": self.model, "discriminator": self.discriminator}
         return {name: network for name, network in found.items() if network is not None}
 
-    def update(self, batches: Batches, step: int, noise: Noise) -> Logs:
+    def update(self, batches: Batches, step: int) -> Logs:
         """One optimiser step of the model. Subclasses give ``loss``; adversarial ones replace this."""
         logs: Logs = {}
-        for number in range(step * self.batches_per_update, (step + 1) * self.batches_per_update):
-            images, labels, condition = self.prepare(batches, number, noise)
+        for part in self.parts(batches, step):
             with self.accelerator.autocast():
-                loss, parts = self.loss(images, labels, condition, noise)
+                loss, values = self.loss(part)
             self.updaters["model"].backward(loss / self.config.accumulation)
-            add(logs, {"loss": loss, **parts}, self.config.accumulation)
+            add(logs, {"loss": loss, **values}, self.config.accumulation)
         self.updaters["model"].step()
         return logs
 
-    def loss(
-        self, images: torch.Tensor, labels: torch.Tensor | None, condition: torch.Tensor | None, noise: Noise
-    ) -> tuple[torch.Tensor, Logs]:
-        """Scalar loss of signed images, and its parts."""
+    def loss(self, part: Part) -> tuple[torch.Tensor, Logs]:
+        """Scalar loss, and what of it is worth logging."""
         raise TypeError(f"{type(self).__name__} has no single loss")
 
-    def prepare(
-        self, batches: Batches, number: int, noise: Noise
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Batch ``number``: augmented signed images, int labels, and class weights for a model that takes them."""
+    def parts(self, batches: Batches, number: int) -> Iterator[Part]:
+        """Batch ``number``, prepared, in ``accumulation`` parts of equal size."""
         pixels, labels = batches.at(number)
-        images = augment(im.to_signed(pixels), self.config.data, noise)
-        images = images.contiguous(memory_format=torch.channels_last)
-        condition = None
-        if labels is not None:
-            condition = F.one_hot(labels, len(batches.data.class_names)).float()
-        return images, labels, condition
+        size = batches.size // self.config.accumulation
+        for first in range(0, batches.size, size):
+            start = batches.rank * batches.size + first  # in the global batch
+            key = (self.config.seed, number)
+            noise = Noise(key, (start, start + size), batches.global_size, batches.device)
+            images = augment(im.to_signed(pixels[first : first + size]), self.config.data, noise)
+            images = images.contiguous(memory_format=torch.channels_last)
+            part_labels = condition = None
+            if labels is not None:
+                part_labels = labels[first : first + size]
+                condition = F.one_hot(part_labels, len(batches.data.class_names)).float()
+            yield Part(images, part_labels, condition, noise)
 
-    def model_condition(self, condition: torch.Tensor | None) -> torch.Tensor | None:
-        return condition if self.model.class_names else None
+    def model_condition(self, part: Part) -> torch.Tensor | None:
+        return part.condition if self.model.class_names else None
+
+    def autoencode(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """A VAE's images decoded from a sample of the posterior, and the KL divergence (n,)."""
+        condition = self.model_condition(part)
+        mean, log_variance = self.posterior(part.images, condition)
+        latents = mean + part.noise.normal(self.model.latent_dim) * torch.exp(0.5 * log_variance)
+        return self.decode(latents, condition), losses.kl_divergence(mean.float(), log_variance.float())
 
 
-class Reconstruction(Objective):
-    """Autoencoder, and VAE by the negative evidence lower bound with weight β on the KL term."""
+class Autoencoder(Objective):
+    """Reconstruction error."""
 
-    def loss(self, images, labels, condition, noise):
-        decoded, kl, parts = self.reconstruct(images, self.model_condition(condition), noise)
-        error = reconstruction_error(self.config.objective.reconstruction, decoded, images)
-        return (error + self.config.objective.beta * kl).mean(), {"reconstruction": error.mean(), **parts}
+    def loss(self, part: Part) -> tuple[torch.Tensor, Logs]:
+        decoded = self.run_model(part.images, self.model_condition(part))
+        return reconstruction_error(self.config.objective.reconstruction, decoded, part.images).mean(), {}
 
-    def reconstruct(
-        self, images: torch.Tensor, condition: torch.Tensor | None, noise: Noise
-    ) -> tuple[torch.Tensor, torch.Tensor, Logs]:
-        if self.config.objective.type == "autoencoder":
-            return self.run_model(images, condition), images.new_zeros(len(images)), {}
-        mean, log_variance = self.model.posterior(images, condition)
-        latents = mean + noise.normal(self.model.latent_dim) * torch.exp(0.5 * log_variance)
-        kl = losses.kl_divergence(mean.float(), log_variance.float())
-        return self.model.decode(latents, condition), kl, {"kl": kl.mean()}
+
+class VAE(Objective):
+    """Negative evidence lower bound with weight β on the KL term (Higgins et al., 2017)."""
+
+    def loss(self, part: Part) -> tuple[torch.Tensor, Logs]:
+        decoded, kl = self.autoencode(part)
+        error = reconstruction_error(self.config.objective.reconstruction, decoded, part.images)
+        loss = (error + self.config.objective.beta * kl).mean()
+        return loss, {"reconstruction": error.mean(), "kl": kl.mean()}
 
 
 class Classification(Objective):
     """Cross-entropy with label smoothing."""
 
-    def loss(self, images, labels, condition, noise):
-        logits = self.run_model(images).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.objective.label_smoothing)
-        return loss, {"accuracy": (logits.argmax(dim=1) == labels).float().mean()}
+    def loss(self, part: Part) -> tuple[torch.Tensor, Logs]:
+        logits = self.run_model(part.images).float()
+        loss = F.cross_entropy(logits, part.labels, label_smoothing=self.config.objective.label_smoothing)
+        return loss, {"accuracy": (logits.argmax(dim=1) == part.labels).float().mean()}
 
 
 class Adversarial(Objective):
@@ -122,56 +139,51 @@ class Adversarial(Objective):
     The generator's images of the last discriminator update are judged again after it, so that they are made once.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.batches_per_update = self.config.accumulation * self.config.objective.critic_steps
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.batches_per_update = self.config.objective.critic_steps
 
-    def update(self, batches: Batches, step: int, noise: Noise) -> Logs:
-        parts, logs = self.config.accumulation, {}
-        numbers = range(step * self.batches_per_update, (step + 1) * self.batches_per_update)
-        self.updaters["discriminator"].freeze(False)
-        for first in range(0, len(numbers), parts):
-            last = first + parts == len(numbers)
+    def update(self, batches: Batches, step: int) -> Logs:
+        model, critic = self.updaters["model"], self.updaters["discriminator"]
+        count, logs = self.config.accumulation, {}
+        critic.freeze(False)
+        for i in range(self.batches_per_update):
+            last = i + 1 == self.batches_per_update
             made = []
-            for number in numbers[first : first + parts]:
-                images, _, condition = self.prepare(batches, number, noise)
+            for part in self.parts(batches, step * self.batches_per_update + i):
                 with self.accelerator.autocast(), torch.set_grad_enabled(last):
-                    fake, extra = self.make_fake(images, condition, noise)
-                made.append((images, fake, condition, extra))
-                loss, judged = self.discriminator_loss(images, fake.detach(), condition, noise)
-                self.updaters["discriminator"].backward(loss / parts)
+                    fake, extra = self.make_fake(part)
+                loss, values = self.discriminator_loss(part, fake.detach())
+                critic.backward(loss / count)
                 if last:
-                    add(logs, {"discriminator_loss": loss, **judged}, parts)
-            self.updaters["discriminator"].step()
+                    made.append((part, fake, extra))
+                    add(logs, {"discriminator_loss": loss, **values}, count)
+            critic.step()
             self.clip_weights()
-        self.updaters["discriminator"].freeze(True)
-        for images, fake, condition, extra in made:
-            loss, judged = self.generator_loss(images, fake, condition, extra, noise)
-            self.updaters["model"].backward(loss / parts)
-            add(logs, {"generator_loss": loss, **judged}, parts)
-        self.updaters["model"].step()
+        critic.freeze(True)
+        for part, fake, extra in made:
+            loss, values = self.generator_loss(part, fake, extra)
+            model.backward(loss / count)
+            add(logs, {"generator_loss": loss, **values}, count)
+        model.step()
         return logs
 
-    def make_fake(
-        self, images: torch.Tensor, condition: torch.Tensor | None, noise: Noise
-    ) -> tuple[torch.Tensor, Logs]:
-        """Fake images like the batch, and what the generator's loss needs beside them."""
-        return self.run_model(noise.normal(self.model.latent_dim), self.model_condition(condition)), {}
+    def make_fake(self, part: Part) -> tuple[torch.Tensor, Logs]:
+        """Fake images like the part's, and what the generator's loss needs beside them."""
+        return self.run_model(part.noise.normal(self.model.latent_dim), self.model_condition(part)), {}
 
-    def judge(self, images: torch.Tensor, condition: torch.Tensor | None, noise: Noise) -> torch.Tensor:
-        """float32 logits of augmented images."""
+    def judge(self, images: torch.Tensor, part: Part) -> torch.Tensor:
+        """float32 logits of images, augmented if the recipe says so."""
         with self.accelerator.autocast():
-            images = diffaugment(images, self.config.objective.diffaugment, noise)
-            return self.run_discriminator(images, self.seen(condition)).float()
+            images = diffaugment(images, self.config.objective.diffaugment, part.noise)
+            return self.run_discriminator(images, self.critic_condition(part)).float()
 
-    def seen(self, condition: torch.Tensor | None) -> torch.Tensor | None:
-        return condition if self.discriminator.class_names else None
+    def critic_condition(self, part: Part) -> torch.Tensor | None:
+        return part.condition if self.discriminator.class_names else None
 
-    def discriminator_loss(
-        self, real: torch.Tensor, fake: torch.Tensor, condition: torch.Tensor | None, noise: Noise
-    ) -> tuple[torch.Tensor, Logs]:
+    def discriminator_loss(self, part: Part, fake: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         objective = self.config.objective
-        real_logits, fake_logits = self.judge(real, condition, noise), self.judge(fake, condition, noise)
+        real_logits, fake_logits = self.judge(part.images, part), self.judge(fake, part)
         loss = losses.discriminator_loss(objective.loss, real_logits, fake_logits).mean()
         logs = {
             "d_real": torch.sigmoid(real_logits).mean(),
@@ -181,27 +193,20 @@ class Adversarial(Objective):
         }
 
         def critic(images: torch.Tensor) -> torch.Tensor:  # uncompiled: its gradient is differentiated again
-            return self.discriminator(images, self.seen(condition)).float()
+            return self.discriminator(images, self.critic_condition(part)).float()
 
         if objective.gradient_penalty:
-            penalty = losses.gradient_penalty(critic, real, fake, noise.uniform()).mean()
+            penalty = losses.gradient_penalty(critic, part.images, fake, part.noise.uniform()).mean()
             loss = loss + objective.gradient_penalty * penalty
             logs["gradient_penalty"] = penalty
         if objective.r1:
-            penalty = losses.r1_penalty(critic, real).mean()
+            penalty = losses.r1_penalty(critic, part.images).mean()
             loss = loss + objective.r1 * penalty
             logs["r1"] = penalty
         return loss, logs
 
-    def generator_loss(
-        self,
-        images: torch.Tensor,
-        fake: torch.Tensor,
-        condition: torch.Tensor | None,
-        extra: Logs,
-        noise: Noise,
-    ) -> tuple[torch.Tensor, Logs]:
-        logits = self.judge(fake, condition, noise)
+    def generator_loss(self, part: Part, fake: torch.Tensor, extra: Logs) -> tuple[torch.Tensor, Logs]:
+        logits = self.judge(fake, part)
         loss = losses.generator_loss(self.config.objective.loss, logits).mean()
         return loss, {"d_fake_after": torch.sigmoid(logits).mean()}
 
@@ -220,30 +225,27 @@ class Adversarial(Objective):
 class VAEGAN(Adversarial):
     """VAE whose reconstruction error is measured in a discriminator's features (Larsen et al., 2016)."""
 
-    def make_fake(self, images, condition, noise):
-        condition = self.model_condition(condition)
-        mean, log_variance = self.model.posterior(images, condition)
-        latents = mean + noise.normal(self.model.latent_dim) * torch.exp(0.5 * log_variance)
-        kl = losses.kl_divergence(mean.float(), log_variance.float())
-        return self.model.decode(latents, condition), {"kl": kl}
+    def make_fake(self, part: Part) -> tuple[torch.Tensor, Logs]:
+        fake, kl = self.autoencode(part)
+        return fake, {"kl": kl}
 
-    def generator_loss(self, images, fake, condition, extra, noise):
-        objective = self.config.objective
+    def generator_loss(self, part: Part, fake: torch.Tensor, extra: Logs) -> tuple[torch.Tensor, Logs]:
+        objective, condition = self.config.objective, self.critic_condition(part)
         with self.accelerator.autocast():
             with torch.no_grad():
-                target = self.discriminator.features(images, self.seen(condition)).float()
-            features = self.discriminator.features(fake, self.seen(condition)).float()
+                target = self.discriminator.features(part.images, condition).float()
+            features = self.discriminator.features(fake, condition).float()
         similarity = (features - target).square().sum(dim=1)
-        adversarial, logs = super().generator_loss(images, fake, condition, extra, noise)
-        pixels = reconstruction_error(objective.reconstruction, fake, images)
+        adversarial, logs = super().generator_loss(part, fake, extra)
+        pixels = reconstruction_error(objective.reconstruction, fake, part.images)
         loss = (similarity + pixels + objective.beta * extra["kl"]).mean() + objective.adversarial_weight * adversarial
-        parts = {"reconstruction": pixels.mean(), "similarity": similarity.mean(), "kl": extra["kl"].mean()}
-        return loss, {**logs, **parts}
+        values = {"reconstruction": pixels.mean(), "similarity": similarity.mean(), "kl": extra["kl"].mean()}
+        return loss, {**logs, **values}
 
 
 OBJECTIVES = {
-    "autoencoder": Reconstruction,
-    "vae": Reconstruction,
+    "autoencoder": Autoencoder,
+    "vae": VAE,
     "adversarial": Adversarial,
     "vae_gan": VAEGAN,
     "classifier": Classification,

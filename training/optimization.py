@@ -66,7 +66,7 @@ class Updater:
 
     def step(self) -> None:
         if self.accelerator.num_processes > 1:
-            gradients = [p.grad for p in self.parameters]
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
             flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
             for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
                 gradient.copy_(part.view_as(gradient))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from genhub.data import ImageSet
 from genhub.images import grid, to_signed, to_uint8
 from genhub.models import GenHubAE, GenHubClassifier, GenHubModel
 from genhub.models.latent import PriorModel
+from training.checkpoints import write_text
 
 
 class Log:
@@ -34,44 +35,48 @@ class Log:
                     kept.append(line + "\n")
             except json.JSONDecodeError:
                 break
-        temporary = self.path.with_suffix(".partial")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, self.path)
+        write_text(self.path, "".join(kept))
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         if not self.accelerator.is_main_process:
             return
-        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in values.items()}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **rounded}) + "\n")
-        self.accelerator.log({k: v for k, v in values.items() if isinstance(v, (int, float))}, step=step)
+            file.write(json.dumps({"step": step, **{k: rounded(v) for k, v in values.items()}}) + "\n")
+        numbers = {k: v for k, v in values.items() if isinstance(v, (int, float))}
+        if numbers:
+            self.accelerator.log(numbers, step=step)
+
+
+def rounded(value: Any) -> Any:
+    """Six digits of a float; None for one that is not finite, which JSON cannot hold."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 class Meter:
     """Means of logged values since the last line, over all processes. Holds tensors, so that no step waits for them."""
 
     def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
-        self.sums = {name: torch.tensor(value, dtype=torch.float64) for name, value in (sums or {}).items()}
+        self.sums = {name: torch.tensor(value) for name, value in (sums or {}).items()}
         self.count = count
 
     def add(self, values: Mapping[str, torch.Tensor]) -> None:
         for name, value in values.items():
-            value = value.double()
             self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
         self.count += 1
 
-    def state(self) -> dict[str, Any]:
+    def reduce(self, accelerator: Accelerator) -> dict[str, Any]:
+        """Replace the sums by their mean over the processes, and return what rebuilds the meter in each of them."""
+        if self.count:
+            sums = torch.stack(list(self.sums.values())).to(accelerator.device)
+            self.sums = dict(zip(self.sums, accelerator.reduce(sums, reduction="mean"), strict=True))
         return {"sums": {name: value.item() for name, value in self.sums.items()}, "count": self.count}
 
     def flush(self, accelerator: Accelerator) -> dict[str, float]:
         """The means, then start over."""
-        if not self.count:
-            return {}
-        values = torch.stack(list(self.sums.values())).float() / self.count
-        values = accelerator.reduce(values.to(accelerator.device), reduction="mean")
-        means = dict(zip(self.sums, values.tolist(), strict=True))
-        self.sums, self.count = {}, 0
-        return means
+        found, self.sums, self.count = self.reduce(accelerator), {}, 0
+        return {name: value / found["count"] for name, value in found["sums"].items()}
 
 
 def spread(images: torch.Tensor) -> float:

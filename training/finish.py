@@ -1,0 +1,120 @@
+"""The end of a run: its best weights, measured and packed as they are published."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import accelerate
+import torch
+
+from genhub.data import KNOWN, ImageSet, StreamedSet, load_images
+from genhub.errors import DataError
+from genhub.images import save_png
+from genhub.models import GenHubModel
+from training.batches import stream
+from training.cards import render_card
+from training.checkpoints import write_folder, write_text
+from training.config import TrainConfig, to_yaml
+from training.evaluate import SAMPLES, evaluate, hardware, versions
+from training.records import samples, sheet
+
+if TYPE_CHECKING:
+    from training.train import Run
+
+
+def held_out(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[ImageSet, str, str]:
+    """Images to measure on, the name of their split, and a warning if they are not held out."""
+    channels, size, _ = data.image_shape
+    columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
+    streamed = {"streaming": True, "limit": SAMPLES} if config.data.streaming else {}
+    options = {**columns, **streamed, "image_size": size, "channels": channels}
+    try:
+        return in_memory(load_images(config.dataset, split="test", **options)), "test", ""
+    except DataError as error:
+        warning = f"no test images ({error}); quality is measured on images of {config.data.split!r}"
+        return in_memory(data), config.data.split, warning
+
+
+def in_memory(data: ImageSet | StreamedSet) -> ImageSet:
+    """The set itself, or the first ``SAMPLES`` images of a stream."""
+    if isinstance(data, ImageSet):
+        return data
+    data = dataclasses.replace(data, rows=data.rows.take(SAMPLES))
+    images, labels = zip(*data.examples(seed=0, epoch=0), strict=True)
+    known = torch.tensor(labels) if data.label_column else None
+    return ImageSet(torch.stack(images), known, data.class_names, data.name, data.source)
+
+
+def subset(data: ImageSet, n: int) -> ImageSet:
+    """``n`` of the images, always the same and out of the whole set: many sets are sorted by class."""
+    chosen = torch.randperm(len(data), generator=stream(0, "subset"))[:n]
+    labels = None if data.labels is None else data.labels[chosen]
+    return dataclasses.replace(data, images=data.images[chosen], labels=labels)
+
+
+def finish(run: Run) -> Path:
+    """Write ``summary.json``, ``metrics.json`` and ``final/`` from the best weights; return ``final/``."""
+    model, config = run.ema.model, run.config
+    model.load_state_dict(run.best_weights)
+    model.metadata = {"name": config.name, "dataset": run.data.name, "source": public_source(run.data)}
+    published = dataclasses.replace(config, dataset=public_source(run.data), output_dir="runs")
+    summary = json.dumps(summarize(run), indent=2) + "\n"
+    write_text(run.folder / "summary.json", summary)
+
+    def write(folder: Path) -> None:
+        if run.objective.discriminator is not None:
+            critic = run.objective.discriminator
+            critic.metadata = {**model.metadata, "name": f"{config.name}/discriminator"}
+            critic.save_pretrained(folder / "discriminator")
+            (folder / "discriminator" / "README.md").unlink()
+        model.save_pretrained(folder)
+        saved = GenHubModel.from_pretrained(folder)  # measured as published, half precision included
+        evaluate(folder, saved, run.test, SAMPLES, weights_kind(config), run.test_split)
+        images = samples(saved, run.test, config.samples, config.seed)
+        save_png(sheet(images, saved), folder / "samples.png", scale=2 if model.image_shape[1] < 48 else 1)
+        shutil.copyfile(run.folder / "log.jsonl", folder / "training_log.jsonl")
+        (folder / "training_config.yaml").write_text(to_yaml(published), encoding="utf-8")
+        (folder / "training_summary.json").write_text(summary, encoding="utf-8")
+        (folder / "README.md").write_text(render_card(folder), encoding="utf-8")
+
+    write_folder(run.folder / "final", write)
+    shutil.copyfile(run.folder / "final" / "metrics.json", run.folder / "metrics.json")
+    return run.folder / "final"
+
+
+def public_source(data: ImageSet | StreamedSet) -> str:
+    """What others can type to get the data: a local folder is named after the Hub set that it is a copy of, if any."""
+    if not Path(data.source).expanduser().is_dir():
+        return data.source
+    return {name: hub_id for hub_id, name in KNOWN.items()}.get(data.name, data.name)
+
+
+def weights_kind(config: TrainConfig) -> str:
+    return "ema" if config.ema else "raw"
+
+
+def summarize(run: Run) -> dict[str, Any]:
+    """The facts of a run that its card quotes."""
+    images = run.step * run.images_per_step
+    return {
+        "name": run.config.name,
+        "description": run.config.description,
+        "dataset": run.data.name,
+        "steps": run.step,
+        "images_seen": images,
+        "train_seconds": round(run.seconds, 1),
+        "images_per_second": round(images / max(1e-9, run.seconds), 1),
+        "best": run.best,
+        "parameters": {name: sum(p.numel() for p in n.parameters()) for name, n in run.objective.networks.items()},
+        "weights": weights_kind(run.config),
+        "hardware": hardware(),
+        "processes": run.accelerator.num_processes,
+        "mixed_precision": run.config.mixed_precision,
+        "versions": {**versions(), "accelerate": accelerate.__version__},
+        "date": datetime.date.today().isoformat(),
+    }

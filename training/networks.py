@@ -1,0 +1,46 @@
+"""From a recipe's rows to networks that fit the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genhub.data import ImageSet, StreamedSet
+from genhub.models import GenHubDiscriminator, GenHubModel
+from genhub.models.base import CLASSES
+from training.config import ConfigError, TrainConfig
+
+
+def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[GenHubModel, GenHubDiscriminator | None]:
+    """The model and, for adversarial objectives, its discriminator, with weights drawn. Raises ConfigError."""
+    channels, size, _ = data.image_shape
+    arguments = dict(config.model)
+    model_class = CLASSES[arguments.pop("class")]
+    shared = {"image_size": size, "channels": channels}
+    conditional = model_class.__name__ in ("GenHubCGAN", "GenHubClassifier") or reads_label(arguments)
+    if (conditional or reads_label(config.discriminator)) and not data.class_names:
+        raise ConfigError(
+            f"dataset: {data.source} has no labels, and this recipe needs them; "
+            "name the column with --data.label_column, or choose an unconditional recipe"
+        )
+    try:
+        model = model_class(**arguments, **shared, **({"class_names": data.class_names} if conditional else {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model: {error}") from error
+    model.initialize(config.init, config.init_std)
+    if config.discriminator is None:
+        return model, None
+    names = data.class_names if reads_label(config.discriminator) else None
+    try:
+        discriminator = GenHubDiscriminator(**config.discriminator, **shared, class_names=names)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"discriminator: {error}") from error
+    discriminator.initialize(config.init, config.init_std)
+    return model, discriminator
+
+
+def reads_label(value: Any) -> bool:
+    """Whether any row below, however deep, reads the label."""
+    if isinstance(value, dict):
+        own = value.get("op") in ("label", "projection") or value.get("norm") == "conditional_batch"
+        return own or any(map(reads_label, value.values()))
+    return isinstance(value, list) and any(map(reads_label, value))

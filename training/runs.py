@@ -1,0 +1,103 @@
+"""Run folders: where a run lies, what continues it, and how it ends early."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from training.config import DEFAULT_RECIPE, ConfigError, TrainConfig, parse_config, read_recipe
+
+# What may differ from the run that is continued: nothing here enters an update of the weights.
+CHANGEABLE = (
+    "description", "dataset", "max_steps", "max_images", "max_minutes", "batch_size", "accumulation", "compile",
+    "threads", "log_every", "checkpoint_every", "samples", "output_dir", "trackers",
+)  # fmt: skip
+
+
+def choose_run(recipe: str | None, resume: str | None, overrides: Sequence[str]) -> tuple[TrainConfig, Path]:
+    """The config and the folder of a new run or, with ``resume`` (a folder, or "" for the newest), of an old one.
+
+    Raises ConfigError.
+    """
+    if resume and recipe:
+        raise ConfigError(f"--recipe: {resume} has its own recipe; leave --recipe or the folder after --resume out")
+    if not resume:
+        config = parse_config(read_recipe(recipe or DEFAULT_RECIPE), overrides)
+        if resume is None:
+            return config, new_folder(config)
+        resume = newest_folder(config)
+    folder = Path(resume)
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(f"--resume: {folder} is no run folder: it has no config.yaml; start a run without --resume")
+    recipe = read_recipe(str(folder / "config.yaml"))
+    saved, config = parse_config(recipe), parse_config(recipe, overrides)
+    for field in dataclasses.fields(config):
+        before, now = getattr(saved, field.name), getattr(config, field.name)
+        if before != now and field.name not in CHANGEABLE:
+            raise ConfigError(
+                f"--{field.name}: a resumed run keeps its own ({before}), got {now}; "
+                "leave the option out, or start a new run without --resume"
+            )
+    return config, folder
+
+
+def new_folder(config: TrainConfig) -> Path:
+    """``output_dir/name``, numbered where it is taken."""
+    parent = Path(config.output_dir)
+    numbered = (parent / (config.name if i == 1 else f"{config.name}-{i}") for i in range(1, 100_000))
+    return next(path for path in numbered if not path.exists())
+
+
+def newest_folder(config: TrainConfig) -> str:
+    """The run of this name that was started or resumed last. Raises ConfigError."""
+    parent = Path(config.output_dir)
+    found = [path.parent for path in parent.glob("*/config.yaml")]
+    found = [p for p in found if p.name == config.name or p.name.removeprefix(f"{config.name}-").isdecimal()]
+    if not found:
+        raise ConfigError(f"--resume: no run of {config.name!r} in {parent}; leave --resume out to start one")
+    return str(max(found, key=lambda path: (path / "config.yaml").stat().st_mtime_ns))
+
+
+def set_threads(config: TrainConfig) -> None:
+    """Use the CPU cores that this process is granted.
+
+    ``accelerate launch`` sets OMP_NUM_THREADS to 1 unless told otherwise, which would leave all other cores idle; any
+    other value is a choice of the user's.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    elif os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+class interruption(contextlib.AbstractContextManager):
+    """Turns Ctrl-C and SIGTERM into a flag, so that a run ends between two steps with a checkpoint.
+
+    A second one acts at once, as if this did not exist.
+    """
+
+    def __enter__(self) -> interruption:
+        self.flag = False
+        self.previous = {s: signal.signal(s, self.raise_flag) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def raise_flag(self, *_: object) -> None:
+        self.flag = True
+        self.restore()
+
+    def is_set(self) -> bool:
+        return self.flag
+
+    def restore(self) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()

@@ -1,0 +1,426 @@
+"""What one update does: every objective with every option, and the parts that they are made of."""
+
+import copy
+import math
+
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny_runs import reset_accelerate, tiny_recipe
+from torch import nn
+
+from genhub.data import load_images
+from training.alarms import Alarms, Diverged, require_finite
+from training.augment import augment, diffaugment
+from training.batches import Batches, Noise
+from training.config import DataConfig, ScheduleConfig, parse_config
+from training.ema import EMA
+from training.networks import build_networks
+from training.objectives import OBJECTIVES
+from training.optimization import schedule_factor
+
+CPU = torch.device("cpu")
+ROOT_HALF = math.sqrt(0.5)
+GAN_LOGS = {
+    "d_real", "d_fake_before", "d_fake_after", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake",
+}  # fmt: skip
+PLAIN_GENERATOR = [  # no batch norm: a batch is then the sum of its images
+    {"op": "label"},
+    {"op": "dense", "width": 64, "act": "relu"},
+    {"op": "reshape", "size": 4},
+    {"op": "conv_transpose", "width": 1, "kernel": 4, "stride": 2, "act": "tanh"},
+]
+PLAIN_DISCRIMINATOR = [{"op": "conv", "width": 4, "kernel": 3, "act": "lrelu"}, {"op": "flatten"}, {"op": "projection"}]
+DIGITS = load_images("digits", limit=64)
+
+
+class Setup:
+    """An objective with its batches, ready for updates."""
+
+    def __init__(self, kind: str = "adversarial", **changes):
+        reset_accelerate()
+        self.config = parse_config(tiny_recipe(kind, **changes))
+        torch.manual_seed(0)
+        model, discriminator = build_networks(self.config, DIGITS)
+        for network in filter(None, (model, discriminator)):
+            network.to(memory_format=torch.channels_last).train()
+        accelerator = Accelerator(mixed_precision=self.config.mixed_precision)
+        self.objective = OBJECTIVES[kind](self.config, accelerator, model, discriminator)
+        self.batches = Batches(DIGITS, self.config.batch_size, 0, 1, 0, CPU)
+
+    def update(self, steps: int = 2) -> dict[str, float]:
+        for step in range(steps):
+            logs = self.objective.update(self.batches, step)
+        return {name: value.item() for name, value in logs.items()}
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {
+            f"{name}.{key}": value.detach().clone()
+            for name, network in self.objective.networks.items()
+            for key, value in network.named_parameters()
+        }
+
+
+# -- every objective --------------------------------------------------------------------------------------------------
+
+CASES = [
+    ("autoencoder", {}, {"loss"}),
+    ("autoencoder", {"reconstruction": "bce"}, {"loss"}),
+    ("vae", {}, {"loss", "reconstruction", "kl"}),
+    ("vae", {"reconstruction": "bce", "beta": 0.5}, {"loss", "reconstruction", "kl"}),
+    ("classifier", {}, {"loss", "accuracy"}),
+    ("classifier", {"label_smoothing": 0.1}, {"loss", "accuracy"}),
+    ("adversarial", {"loss": "bce"}, GAN_LOGS),
+    ("adversarial", {"loss": "least_squares"}, GAN_LOGS),
+    ("adversarial", {"loss": "hinge"}, GAN_LOGS),
+    ("adversarial", {"loss": "wasserstein", "clip": 0.01}, GAN_LOGS),
+    (
+        "adversarial",
+        {"loss": "wasserstein", "gradient_penalty": 10, "critic_steps": 3},
+        GAN_LOGS | {"gradient_penalty"},
+    ),
+    ("adversarial", {"r1": 1.0}, GAN_LOGS | {"r1"}),
+    ("adversarial", {"diffaugment": ["color", "translation", "cutout"]}, GAN_LOGS),
+    ("vae_gan", {}, GAN_LOGS | {"reconstruction", "similarity", "kl"}),
+    ("vae_gan", {"adversarial_weight": 0.1, "loss": "hinge"}, GAN_LOGS | {"reconstruction", "similarity", "kl"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "logged"), CASES, ids=lambda value: str(value)[:60])
+def test_every_objective_trains(kind, options, logged):
+    setup = Setup(kind, objective=options)
+    before = setup.weights()
+    logs = setup.update()
+    assert logs.keys() == logged
+    assert all(map(math.isfinite, logs.values())), logs
+    unchanged = [name for name, value in setup.weights().items() if torch.equal(value, before[name])]
+    if options.get("loss") in ("hinge", "wasserstein"):  # a constant added to all logits cancels in these
+        unchanged = [name for name in unchanged if not name.endswith("op.linear.bias")]
+    assert not unchanged, "weights that no update reaches"
+    for name in logged & {"d_real", "d_fake_before", "d_fake_after", "accuracy_real", "accuracy_fake", "accuracy"}:
+        assert 0 <= logs[name] <= 1, name
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_optimizer(name):
+    options = {"momentum": 0.9} if name in ("sgd", "rmsprop") else {"betas": [0.0, 0.9]}
+    setup = Setup(discriminator_optimizer={"name": name, "lr": 0.01, **options})
+    before = setup.weights()
+    setup.update()
+    assert type(setup.objective.updaters["discriminator"].optimizer.optimizer).__name__.lower() == name
+    assert type(setup.objective.updaters["model"].optimizer.optimizer).__name__ == "Adam"
+    assert not any(torch.equal(value, before[key]) for key, value in setup.weights().items())
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "vae", "classifier", "vae_gan"])
+def test_objective_gets_better(kind):
+    setup = Setup(kind, optimizer={"lr": 0.01, "betas": [0.9, 0.99]}, batch_size=32)
+    name = "reconstruction" if kind == "vae_gan" else "loss"
+    first = setup.update(1)[name]
+    assert setup.update(16)[name] < 0.9 * first
+
+
+def test_labels_reach_a_conditional_vae():
+    rows = [{"op": "label"}, {"op": "dense", "width": 64}, {"op": "reshape", "size": 8, "act": "sigmoid"}]
+    model = {"class": "GenHubVAE", "latent_dim": 4, "encoder": [{"op": "flatten"}], "decoder": rows}
+    setup = Setup("vae", model=model)
+    before = setup.weights()["model.decoder.blocks.1.op.weight"]
+    setup.update(1)
+    moved = setup.weights()["model.decoder.blocks.1.op.weight"] != before
+    seen = setup.batches.at(0)[1].unique()
+    assert moved[:, 4:].any(dim=0).nonzero().flatten().tolist() == seen.tolist(), "the columns of the labels seen"
+
+
+def test_mean_loss_is_the_evidence_lower_bound():
+    """β weighs the KL term, and losses are sums over pixels, means over images."""
+    for beta in (0.0, 2.0):
+        logs = Setup("vae", objective={"beta": beta}).update(1)
+        assert logs["loss"] == pytest.approx(logs["reconstruction"] + beta * logs["kl"], rel=1e-5)
+
+
+def test_clipped_weights():
+    setup = Setup(objective={"loss": "wasserstein", "clip": 0.01})
+    setup.update(1)
+    largest = max(parameter.abs().max().item() for parameter in setup.objective.discriminator.parameters())
+    assert largest == pytest.approx(0.01)
+    assert max(parameter.abs().max().item() for parameter in setup.objective.model.parameters()) > 0.01
+
+
+def test_critic_steps_are_updates_of_their_own_batches():
+    setup = Setup(objective={"critic_steps": 3})
+    read = []
+    at = setup.batches.at
+    setup.batches.at = lambda number: read.append(number) or at(number)
+    setup.update(2)
+    assert read == [0, 1, 2, 3, 4, 5]
+    states = [updater.optimizer.optimizer.state for updater in setup.objective.updaters.values()]
+    assert [int(next(iter(state.values()))["step"]) for state in states] == [2, 6]
+
+
+def test_each_network_learns_from_its_own_loss(monkeypatch):
+    """The discriminator's step leaves no gradients on the generator, nor the generator's on the discriminator."""
+    setup = Setup()
+    objective = setup.objective
+    seen = {}
+    for name, other in (("model", "discriminator"), ("discriminator", "model")):
+        step = objective.updaters[name].step
+
+        def spy(name=name, other=other, step=step):
+            gradients = {key: [p.grad for p in network.parameters()] for key, network in objective.networks.items()}
+            assert all(gradient is not None for gradient in gradients[name])
+            seen[name] = all(gradient is None for gradient in gradients[other])
+            step()
+
+        monkeypatch.setattr(objective.updaters[name], "step", spy)
+    setup.update(1)
+    assert seen == {"model": True, "discriminator": True}
+
+
+def test_bf16_runs_on_the_cpu():
+    plain, half = Setup().update(2), Setup(mixed_precision="bf16").update(2)
+    assert half != plain
+    assert half == pytest.approx(plain, abs=0.1)
+
+
+# -- parts of an update -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("vae", {}),
+        ("classifier", {}),
+        (
+            "adversarial",
+            {
+                "model": {"class": "GenHubCGAN", "latent_dim": 8, "stages": PLAIN_GENERATOR},
+                "discriminator": {"stages": PLAIN_DISCRIMINATOR},
+                "objective": {"gradient_penalty": 1, "diffaugment": ["translation", "color"], "critic_steps": 2},
+            },
+        ),
+    ],
+)
+def test_accumulated_batch_gives_the_same_update(kind, changes):
+    """Split four ways or not: the same noise, the same augmentation, the same weights up to rounding."""
+    changes = {
+        "data": {"limit": 64, "flip": True, "shift": 0.1},
+        "optimizer": {"name": "sgd", "lr": 0.01},
+        "discriminator_optimizer": {"name": "sgd", "lr": 0.01},
+        "clip_norm": 0.5,
+        **changes,
+    }
+    whole, split = Setup(kind, **copy.deepcopy(changes)), Setup(kind, accumulation=4, **copy.deepcopy(changes))
+    start = whole.weights()
+    logs, split_logs = whole.update(2), split.update(2)
+    assert split_logs == pytest.approx(logs, rel=1e-4, abs=1e-6)
+    for (name, a), b in zip(whole.weights().items(), split.weights().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
+        assert not torch.equal(a, start[name])
+
+
+def test_gradients_are_clipped():
+    setup = Setup("classifier", clip_norm=0.01, optimizer={"name": "sgd", "lr": 1.0})
+    before = setup.weights()
+    setup.update(1)
+    moved = torch.stack([(value - before[name]).norm() for name, value in setup.weights().items()]).norm()
+    assert moved.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_moving_average():
+    """Parameters and float buffers follow m ← d·m + (1 − d)·w with d = min(decay, (1 + t) / (10 + t))."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    ema = EMA(model, 0.3)
+    expected = {key: value.clone() for key, value in model.state_dict().items()}
+    for t in range(1, 6):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+        model(torch.randn(8, 3))
+        ema.update(model, t)
+        decay = min(0.3, (1 + t) / (10 + t))
+        for key, value in model.state_dict().items():
+            float_ = value.is_floating_point()
+            expected[key] = decay * expected[key] + (1 - decay) * value if float_ else value.clone()
+        for key, value in ema.model.state_dict().items():
+            torch.testing.assert_close(value, expected[key], msg=key)
+    assert ema.model.state_dict()["1.running_mean"].abs().min() > 0
+    assert not ema.model.training
+    assert not any(parameter.requires_grad for parameter in ema.model.parameters())
+
+
+def test_no_moving_average():
+    model = nn.Linear(3, 4)
+    ema = EMA(model, 0.0)
+    with torch.no_grad():
+        model.weight.normal_()
+    ema.update(model, 1)
+    assert torch.equal(ema.model.weight, model.weight)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        ({"name": "constant"}, [1, 1, 1, 1, 1]),
+        ({"name": "linear", "final": 0.2}, [1, 0.8, 0.6, 0.4, 0.2]),
+        ({"name": "cosine", "final": 0.2}, [1, 0.6 + 0.4 * ROOT_HALF, 0.6, 0.6 - 0.4 * ROOT_HALF, 0.2]),
+        ({"name": "exponential", "final": 0.0001}, [1, 0.1, 0.01, 0.001, 0.0001]),
+        ({"name": "constant", "warmup": 4}, [0.25, 0.5, 0.75, 1, 1]),
+        ({"name": "linear", "final": 0.2, "warmup": 2}, [0.5, 0.8, 0.6, 0.4, 0.2]),
+    ],
+)  # fmt: skip
+def test_schedule(schedule, values):
+    """At the start, at each quarter and at the end of a budget of four steps."""
+    config = ScheduleConfig(**schedule)
+    assert [schedule_factor(config, step, step / 4) for step in range(5)] == pytest.approx(values)
+    assert schedule_factor(config, 9, 1.7) == pytest.approx(values[-1]), "beyond the budget the rate stays"
+
+
+# -- augmentation -----------------------------------------------------------------------------------------------------
+
+IMAGES = torch.linspace(-0.9, 0.9, 16 * 3 * 8 * 8).reshape(16, 3, 8, 8)[torch.randperm(16)]
+
+
+def noise(number: int = 0, n: int = 16) -> Noise:
+    return Noise((0, number), (0, n), n, CPU)
+
+
+@pytest.mark.parametrize("config", [{}, {"rotate": 0.0, "shift": 0.0}, {"rotate": 1e-9}])
+def test_no_augmentation_is_the_identity(config):
+    torch.testing.assert_close(augment(IMAGES, DataConfig(**config), noise()), IMAGES, atol=1e-5, rtol=0)
+
+
+def test_flip_mirrors_half_of_the_images():
+    flipped = augment(IMAGES.repeat(20, 1, 1, 1), DataConfig(flip=True), noise(n=320))
+    original = IMAGES.repeat(20, 1, 1, 1)
+    same = (flipped == original).flatten(1).all(dim=1)
+    mirrored = (flipped == original.flip(3)).flatten(1).all(dim=1)
+    assert (same ^ mirrored).all()
+    assert 120 < mirrored.sum() < 200
+
+
+def test_rotation_turns_and_keeps_the_centre():
+    image = torch.zeros(200, 1, 9, 9)
+    image[:, :, 4, 4] = 1.0  # the centre of 9 by 9
+    image[:, :, 4, 8] = 1.0  # to its right
+    turned = augment(image, DataConfig(rotate=90.0), noise(n=200))
+    assert turned[:, 0, 4, 4].min() > 0.99
+    assert turned[:, 0, :4, :].flatten(1).max(dim=1).values.gt(0.5).float().mean() > 0.3, "some turn up"
+    assert turned[:, 0, 5:, :].flatten(1).max(dim=1).values.gt(0.5).float().mean() > 0.3, "some turn down"
+    assert turned[:, 0, 3:6, :2].max() < 0.2, "none turns by more than 90 degrees"
+
+
+def test_shift_moves_up_to_its_share():
+    image = torch.zeros(200, 1, 17, 17)
+    image[:, :, 8, 8] = 1.0
+    moved = augment(image, DataConfig(shift=0.25), noise(n=200))
+    rows, columns = moved.sum(3), moved.sum(2)
+    place = torch.arange(17.0)
+    for sums in (rows, columns):
+        centre = (sums.squeeze(1) * place).sum(1) / sums.squeeze(1).sum(1) - 8
+        assert centre.abs().max() < 0.25 * 17 + 0.6
+        assert centre.min() < -2
+        assert centre.max() > 2
+
+
+@pytest.mark.parametrize("config", [{"flip": True}, {"rotate": 30.0}, {"shift": 0.2}])
+def test_each_image_has_its_own_draw(config):
+    same = IMAGES[:1].repeat(16, 1, 1, 1)
+    changed = augment(same, DataConfig(**config), noise())
+    assert len(changed.flatten(1).unique(dim=0)) == (2 if "flip" in config else 16)
+    assert changed.abs().max() <= IMAGES.abs().max() + 1e-5, "nothing leaves the range"
+    assert torch.equal(changed, augment(same, DataConfig(**config), noise()))
+    assert not torch.equal(changed, augment(same, DataConfig(**config), noise(1)))
+
+
+@pytest.mark.parametrize("policy", ["color", "translation", "cutout"])
+def test_diffaugment(policy):
+    same = IMAGES[:1].repeat(16, 1, 1, 1).requires_grad_(True)
+    changed = diffaugment(same, [policy], noise())
+    assert changed.shape == same.shape
+    assert len(changed.detach().flatten(1).unique(dim=0)) > 4, "each image by its own draw"
+    changed.square().sum().backward()
+    assert (same.grad.flatten(1).abs().sum(dim=1) > 0).all(), "gradients reach every image"
+
+
+def test_diffaugment_without_policies_is_the_identity():
+    assert diffaugment(IMAGES, [], noise()) is IMAGES
+
+
+def test_translation_moves_whole_pixels_by_an_eighth():
+    image = torch.zeros(400, 1, 16, 16)
+    image[:, :, 8, 8] = 1.0
+    moved = diffaugment(image, ["translation"], noise(n=400))
+    places = moved[:, 0].nonzero()[:, 1:] - 8
+    assert len(places) == 400
+    assert places.unique().tolist() == [-2, -1, 0, 1, 2]
+
+
+def test_cutout_blanks_at_most_half_of_the_side():
+    cut = diffaugment(torch.ones(400, 3, 16, 16), ["cutout"], noise(n=400))
+    blank = (cut == 0).all(dim=1)
+    assert blank.any(dim=(1, 2)).all()
+    assert blank.any(dim=1).sum(dim=1).max() <= 8
+    assert blank.any(dim=2).sum(dim=1).max() <= 8
+    assert ((cut == 0) | (cut == 1)).all()
+
+
+def test_noise_is_cut_from_one_draw():
+    """Two processes, or two parts of a batch, see together what one sees."""
+    whole, first, second = Noise((3, 1), (0, 8), 8, CPU), Noise((3, 1), (0, 3), 8, CPU), Noise((3, 1), (3, 8), 8, CPU)
+    for draw in ("normal", "uniform", "normal"):
+        values = getattr(whole, draw)(2)
+        assert torch.equal(values, torch.cat([getattr(first, draw)(2), getattr(second, draw)(2)]))
+    assert not torch.equal(whole.normal(2), whole.normal(2))
+    assert not torch.equal(Noise((3, 2), (0, 8), 8, CPU).normal(2), Noise((3, 1), (0, 8), 8, CPU).normal(2))
+
+
+def test_batches_cover_each_epoch_once():
+    batches = Batches(DIGITS, 8, 0, 1, 0, CPU)
+    assert batches.per_epoch == 8
+    keys = {image.numpy().tobytes() for image in DIGITS.images}
+    epochs = [[image.numpy().tobytes() for i in range(8) for image in batches.at(8 * e + i)[0]] for e in range(2)]
+    for epoch in epochs:
+        assert set(epoch) == keys
+    assert epochs[0] != epochs[1]
+    halves = [Batches(DIGITS, 4, rank, 2, 0, CPU).at(5) for rank in range(2)]
+    assert torch.equal(torch.cat([half[0] for half in halves]), batches.at(5)[0])
+    assert torch.equal(torch.cat([half[1] for half in halves]), batches.at(5)[1])
+
+
+# -- alarms -----------------------------------------------------------------------------------------------------------
+
+
+def test_loss_that_is_no_number():
+    with pytest.raises(Diverged, match=r"step 7: generator_loss is nan; the last checkpoint is intact; lower the"):
+        Alarms(1.0).check_losses(7, {"discriminator_loss": 1.0, "generator_loss": math.nan})
+
+
+def test_weight_that_is_no_number():
+    network = nn.BatchNorm1d(3)
+    require_finite(1, {"model": network})
+    network.running_var[1] = math.inf
+    with pytest.raises(Diverged, match="step 5: running_var of the model is no finite number"):
+        require_finite(5, {"model": network})
+
+
+def test_discriminator_has_won_after_ten_lines_in_a_row():
+    alarms = Alarms(1.0)
+    won, even = {"accuracy_real": 1.0, "accuracy_fake": 0.995}, {"accuracy_real": 1.0, "accuracy_fake": 0.9}
+    found = [alarms.check_losses(step, even if step == 9 else won) for step in range(30)]
+    assert [step for step, messages in enumerate(found) if messages] == [19], "said once, after ten lines in a row"
+    assert "the discriminator tells nearly all images apart" in found[19][0]
+
+
+def test_collapse():
+    alarms = Alarms(0.8)
+    assert alarms.check_samples(0.05) == []
+    assert alarms.check_samples(0.03) == ["mode collapse: images differ by 0.030, training images by 0.800"]
+
+
+def test_divergence_of_quality():
+    alarms = Alarms(1.0)
+    assert alarms.check_quality("frechet_distance", 19, 10) == []
+    assert alarms.check_quality("frechet_distance", 21, 10) == [
+        "divergence: frechet_distance is 21, it has been 10; the best weights are kept"
+    ]

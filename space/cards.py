@@ -130,7 +130,7 @@ def recorded_fact(info: ModelInfo) -> list[tuple[str, str, str]]:
     numbers, protocol = recorded(info.folder)
     if info.model_class == "GenHubAE" and "reconstruction_mse" in numbers:
         return [
-            ("Recorded error", f"{numbers['reconstruction_mse']:.4f}", "mean square on real test images, pixels 0…1")
+            ("Rebuilding error", f"{numbers['reconstruction_mse']:.4f}", "recorded: mean square on real test images")
         ]
     if "frechet_distance" in numbers and "samples" in protocol:
         remark = f"recorded over {protocol['samples']:,} images; lower is closer to real ones"

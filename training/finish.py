@@ -14,14 +14,13 @@ import torch
 
 from genhub.data import KNOWN, ImageSet, StreamedSet, load_images
 from genhub.errors import DataError
-from genhub.images import save_png
 from genhub.models import GenHubModel
 from training.batches import stream
 from training.cards import render_card
 from training.checkpoints import write_folder, write_text
 from training.config import TrainConfig, to_yaml
 from training.evaluate import SAMPLES, evaluate, hardware, versions
-from training.records import samples, sheet
+from training.records import samples, save_sheet
 
 if TYPE_CHECKING:
     from training.train import Run
@@ -63,7 +62,7 @@ def finish(run: Run) -> Path:
     model.load_state_dict(run.best_weights)
     model.metadata = {"name": config.name, "dataset": run.data.name, "source": public_source(run.data)}
     published = dataclasses.replace(config, dataset=public_source(run.data), output_dir="runs")
-    summary = json.dumps(summarize(run), indent=2) + "\n"
+    summary = json.dumps(summarize(run), indent=2, ensure_ascii=False) + "\n"
     write_text(run.folder / "summary.json", summary)
 
     def write(folder: Path) -> None:
@@ -76,7 +75,7 @@ def finish(run: Run) -> Path:
         saved = GenHubModel.from_pretrained(folder)  # measured as published, half precision included
         evaluate(folder, saved, run.test, SAMPLES, weights_kind(config), run.test_split)
         images = samples(saved, run.test, config.samples, config.seed)
-        save_png(sheet(images, saved), folder / "samples.png", scale=2 if model.image_shape[1] < 48 else 1)
+        save_sheet(images, saved, folder / "samples.png")
         shutil.copyfile(run.folder / "log.jsonl", folder / "training_log.jsonl")
         (folder / "training_config.yaml").write_text(to_yaml(published), encoding="utf-8")
         (folder / "training_summary.json").write_text(summary, encoding="utf-8")

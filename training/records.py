@@ -12,10 +12,12 @@ import torch
 from accelerate import Accelerator
 
 from genhub.data import ImageSet
-from genhub.images import grid, to_signed, to_uint8
+from genhub.images import grid, save_png, to_signed, to_uint8
 from genhub.models import GenHubAE, GenHubClassifier, GenHubModel
 from genhub.models.latent import PriorModel
 from training.checkpoints import write_text
+
+SHEET_WIDTH = 640  # pixels, about: small images are looked at enlarged
 
 
 class Log:
@@ -109,7 +111,8 @@ def samples(model: GenHubModel, probe: ImageSet, n: int, seed: int) -> torch.Ten
     raise TypeError(f"no sheet is known for {type(model).__name__}")
 
 
-def sheet(images: torch.Tensor, model: GenHubModel) -> torch.Tensor:
-    """One picture of ``samples``."""
+def save_sheet(images: torch.Tensor, model: GenHubModel, path: Path) -> None:
+    """Write ``samples`` as one picture, enlarged by a whole number to about ``SHEET_WIDTH``."""
     columns = len(model.class_names) if model.class_names and len(model.class_names) <= 20 else 10
-    return grid(images, columns=columns)
+    picture = grid(images, columns=columns)
+    save_png(picture, path, scale=max(1, round(SHEET_WIDTH / picture.shape[2])))

@@ -26,7 +26,6 @@ from tqdm import tqdm
 
 from genhub.data import ImageSet, load_images
 from genhub.errors import DataError
-from genhub.images import save_png
 from genhub.metrics import Statistics, features
 from training.alarms import Alarms, Diverged, require_finite
 from training.batches import Batches, stream
@@ -46,7 +45,7 @@ from training.finish import finish, held_out, subset
 from training.networks import build_networks
 from training.objectives import OBJECTIVES
 from training.optimization import schedule_factor
-from training.records import Log, Meter, samples, sheet, spread
+from training.records import Log, Meter, samples, save_sheet, spread
 from training.runs import choose_run, interruption, set_threads
 
 PROBE = 2000  # held-out images, and samples, behind the quality of a checkpoint
@@ -136,7 +135,7 @@ class Run:
                     logged_at, logged_step = self.seconds, self.step
                     self.write_log(rates, rate)
                     left = f", {config.max_minutes - self.seconds / 60:.1f} min left" if total is None else ""
-                    bar.set_postfix_str(f"{rate:.0f} images/s{left}")
+                    bar.set_postfix_str(f"{rate:.0f} images/s{left}", refresh=False)
                 if self.step % self.steps_per_epoch == 0 or ended:
                     self.draw()
                 if self.step % config.checkpoint_every == 0 or ended:
@@ -183,7 +182,7 @@ class Run:
         images = samples(self.ema.model, self.probe, self.config.samples, self.config.seed)
         path = self.folder / "grids" / f"step-{self.step:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        save_png(sheet(images, self.ema.model), path)
+        save_sheet(images, self.ema.model, path)
         if self.reference is not None:
             self.warn(self.alarms.check_samples(spread(images)))
 

@@ -29,7 +29,9 @@ from torch import nn
 import training.finish
 import training.objectives
 import training.train
+from training.config import ConfigError
 from training.distributed import synchronize_batch_norm
+from training.launch import missing_processes
 
 ROOT = Path(__file__).resolve().parents[1]
 NORMED = [{**DISCRIMINATOR[0], "norm": "batch"}, {**DISCRIMINATOR[1], "norm": "batch"}, *DISCRIMINATOR[2:]]
@@ -201,12 +203,38 @@ def test_batch_norm_over_processes(tmp_path):
     assert pair(member, tmp_path) == [0, 0], said(tmp_path)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("line", "variables", "count"),
+    [
+        ("accelerate launch --cpu --num_processes 2 t.py", {"MASTER_PORT": "1", "ACCELERATE_USE_CPU": "True"}, 2),
+        ("accelerate launch --num-processes=3 --cpu t.py", {"MASTER_PORT": "1", "ACCELERATE_USE_CPU": "True"}, 3),
+        ("accelerate launch t.py", {"ACCELERATE_USE_CPU": "False"}, 0),
+        ("accelerate launch --cpu t.py", {"ACCELERATE_USE_CPU": "True"}, 0),
+        ("torchrun t.py", {"MASTER_PORT": "1", "ACCELERATE_USE_CPU": "True", "WORLD_SIZE": "2"}, 0),
+        ("mpirun t.py", {"MASTER_PORT": "1", "ACCELERATE_USE_CPU": "True", "PMI_SIZE": "2"}, 0),
+    ],
+)
+def test_processes_that_accelerate_does_not_start(monkeypatch, line, variables, count):
+    for name in ("MASTER_PORT", "WORLD_SIZE", "ACCELERATE_USE_CPU"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert missing_processes(line.split()) == count
+
+
+def test_number_of_processes_that_nobody_can_know(monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    with pytest.raises(ConfigError, match="give --num_processes on the command line, or use: torchrun"):
+        missing_processes(["accelerate", "launch", "t.py"])
+
+
+@pytest.mark.timeout(600)
 def test_accelerate_launch(tmp_path, two_processes):
     """The command of the documentation, from its own processes."""
     path = write_recipe(tmp_path, recipe(8, max_steps=2, checkpoint_every=2))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--main_process_port", "0", str(ROOT / "training" / "train.py"), "--recipe", path]
+    launch += [str(ROOT / "training" / "train.py"), "--recipe", path]
     done = subprocess.run([*launch, "--output-dir", str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "budget: 2 steps of 32 images on cpu" in done.stdout

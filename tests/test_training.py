@@ -195,7 +195,7 @@ def test_mixed_precision(tmp_path, precision):
     assert json.loads((tmp_path / "tiny" / "summary.json").read_text())["mixed_precision"] == precision
 
 
-@pytest.mark.timeout(280)  # the compiler takes most of it
+@pytest.mark.timeout(600)  # the compiler takes most of it
 def test_compiled_run_gives_the_same_model(tmp_path):
     plain, compiled = tmp_path / "plain", tmp_path / "compiled"
     plain.mkdir()
@@ -339,7 +339,7 @@ def test_collapse_is_said_and_logged(tmp_path, monkeypatch, capsys):
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_default_command_trains_readable_digits(tmp_path):
     """``accelerate launch training/train.py``, cut to a quarter of its steps, read by a classifier of real digits."""
     command = [sys.executable, "-m", "accelerate.commands.launch", str(ROOT / "training" / "train.py")]

@@ -19,6 +19,8 @@ from typing import Any
 if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+# Read when torch is imported: threads that spin while they wait slow every process on a shared machine, this one too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from accelerate import Accelerator
@@ -42,6 +44,7 @@ from training.distributed import synchronize_batch_norm
 from training.ema import EMA
 from training.evaluate import find_judge, measure
 from training.finish import finish, held_out, subset
+from training.launch import start_missing_processes
 from training.networks import build_networks
 from training.objectives import OBJECTIVES
 from training.optimization import schedule_factor
@@ -327,6 +330,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing, write nothing")
     options, overrides = parser.parse_known_args(argv)
     try:
+        if argv is None:  # from the command line
+            start_missing_processes()
         return train(options, overrides)
     except (ConfigError, DataError, Diverged, CheckpointError) as error:
         if os.environ.get("RANK", "0") == "0":

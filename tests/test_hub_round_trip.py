@@ -343,3 +343,9 @@ def test_a_push_without_permission_is_refused(client):
     with pytest.raises(OSError, match="403"):
         tiny_cgan().push_to_hub(REPO, token=OTHER_TOKEN)
     assert set(client.files(REPO)) == {".gitattributes"}
+
+
+def test_a_push_without_a_route_says_so_at_once(client):
+    client.stop()
+    with pytest.raises(ConnectionError, match="alice/cgan-digits: the Hub at 127.0.0.1 cannot be reached"):
+        tiny_cgan().push_to_hub(REPO)

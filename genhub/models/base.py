@@ -184,8 +184,14 @@ class GenHubModel(
         """Upload config, weights and card, as the mixin does, without losing a card.
 
         A model that was loaded with a card pushes that card. One without a card leaves a README that is already in the
-        repository as it is.
+        repository as it is. ``training/publish.py`` uploads the whole model folder, samples and records included.
+
+        Raises:
+            ConnectionError: the Hub cannot be reached.
         """
+        problem = hub.unreachable(constants.ENDPOINT)
+        if problem:
+            raise ConnectionError(f"{repo_id}: {problem}; nothing was uploaded, push it again when online")
         if self._card is None and HfApi(token=token).file_exists(repo_id, "README.md", revision=kwargs.get("branch")):
             ignored = kwargs.get("ignore_patterns") or []
             kwargs["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), "README.md"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from huggingface_hub import HfApi, PyTorchModelHubMixin
+from huggingface_hub import HfApi, PyTorchModelHubMixin, constants
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn

@@ -347,5 +347,5 @@ def test_a_push_without_permission_is_refused(client):
 
 def test_a_push_without_a_route_says_so_at_once(client):
     client.stop()
-    with pytest.raises(ConnectionError, match="alice/cgan-digits: the Hub at 127.0.0.1 cannot be reached"):
+    with pytest.raises(ConnectionError, match=r"alice/cgan-digits: the Hub at 127\.0\.0\.1 cannot be reached"):
         tiny_cgan().push_to_hub(REPO)

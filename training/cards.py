@@ -251,9 +251,12 @@ def sheet_caption(records: Records) -> str:
     """What samples.png shows, which differs by what a model does."""
     match records.class_name:
         case "GenHubAE":
-            return "Rows of held-out images, each above the row of their reconstructions."
+            return "Reconstructions of held-out images. The images themselves belong to the dataset and are not shown."
         case "GenHubClassifier":
-            return "Held-out images; each column shows those that the classifier is surest belong to one class."
+            return (
+                "Confusion matrix on held-out images: rows are the true classes, columns what the classifier reads, "
+                "both in the order of the labels; the brighter, the larger the share of the row."
+            )
     columns = ", one class per column" if records.config.get("class_names") else ""
     return f"Drawn from a fixed seed{columns}, and shown as they came out, without selection."
 

@@ -87,27 +87,24 @@ def spread(images: torch.Tensor) -> float:
 
 
 def samples(model: GenHubModel, probe: ImageSet, n: int, seed: int) -> torch.Tensor:
-    """uint8 images that show what a model does, in rows of ten.
+    """uint8 images that show what a model does. They go into its repository, so none of them is the dataset's own.
 
-    A generator: n samples of fixed latents, one class per column if conditional. An autoencoder: rows of held-out
-    images, each above a row of their reconstructions. A classifier: held-out images, each column those that it is
-    surest belong to one class.
+    A generator: n samples of fixed latents, one class per column if conditional. An autoencoder: its reconstructions of
+    n held-out images. A classifier: its confusion matrix, one patch per cell, as bright as the share of a class (row)
+    that it reads as another (column).
     """
     if isinstance(model, PriorModel):
         labels = torch.arange(n) % len(model.class_names) if model.class_names else None
         return to_uint8(model.generate(n, labels=labels, seed=seed)).cpu()
     if isinstance(model, GenHubAE):
-        rows = probe.images[: max(10, n // 2 // 10 * 10)].cpu().split(10)
-        labels = probe.labels if model.class_names else None
-        pairs = []
-        for i, real in enumerate(rows):
-            given = None if labels is None else labels[i * 10 : i * 10 + len(real)].tolist()
-            pairs += [real, to_uint8(model.reconstruct(to_signed(real), labels=given)).cpu()]
-        return torch.cat(pairs)
+        labels = probe.labels[:n].tolist() if model.class_names else None
+        return to_uint8(model.reconstruct(to_signed(probe.images[:n]), labels=labels)).cpu()
     if isinstance(model, GenHubClassifier):
-        images = probe.images.cpu()
-        best = model.predict(images).cpu().topk(min(n // 10, len(images)), dim=0).indices  # (rows, num_classes)
-        return images[best.flatten()]
+        classes = len(model.class_names)
+        read = model.predict(probe.images).argmax(dim=1).cpu()
+        counts = torch.bincount(probe.labels.cpu() * classes + read, minlength=classes**2).reshape(classes, classes)
+        shares = counts / counts.sum(dim=1, keepdim=True).clamp_min(1)
+        return (shares.flatten() * 255).round().to(torch.uint8)[:, None, None, None].repeat(1, *model.image_shape)
     raise TypeError(f"no sheet is known for {type(model).__name__}")
 
 

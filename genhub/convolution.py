@@ -4,6 +4,9 @@ Kernels made for large maps run at a fraction of a CPU's speed in the innermost 
 most of all for the gradient of the weights. There each position of the smaller map, with each row of the kernel, is one
 matrix product over the batch instead. Its operands are views of channels-last memory, so that nothing is copied, and
 what the kernel would read from the padding is left out.
+
+Measured with 4×4 kernels of stride 2, batch 128, on cores with AVX2: forward and backward take a quarter of the time
+where the smaller map is 2×2, and the gradient of the weights alone takes half of it where that is 4×4.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-MAX_POSITIONS = 16  # of the smaller map; with more, products get too many and too thin
-IMAGES_PER_POSITION = 4  # the same, for small batches
+# With more positions of the smaller map, or fewer images for each, products get too many and too thin.
+MAX_POSITIONS = 4
+MAX_POSITIONS_OF_GRADIENT = 16  # for the gradient of the weights, where torch's kernels are slowest
+IMAGES_PER_POSITION = 4
 
 Pair = tuple[int, int]
 
@@ -36,8 +41,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not pays(x, self.weight, x.shape[2:]):
             return super().forward(x)
-        sides = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, self.output_padding, strict=True)
-        large = [(side - 1) * stride - 2 * pad + kernel + extra for side, kernel, stride, pad, extra in sides]
+        plain = spread(x.shape[2:], self.kernel_size, self.stride, self.padding)
+        large = [side + extra for side, extra in zip(plain, self.output_padding, strict=True)]
         y = Spread.apply(x, self.weight, self.stride, self.padding, large)
         return y if self.bias is None else y + self.bias[:, None, None]
 
@@ -48,12 +53,19 @@ def convolved(large: Sequence[int], kernel: Sequence[int], stride: Pair, padding
     return [(side + 2 * pad - length) // step + 1 for side, length, step, pad in sides]
 
 
+def spread(small: Sequence[int], kernel: Sequence[int], stride: Pair, padding: Pair) -> list[int]:
+    """Height and width of the smallest map that a convolution makes the given one of."""
+    sides = zip(small, kernel, stride, padding, strict=True)
+    return [(side - 1) * step - 2 * pad + length for side, length, step, pad in sides]
+
+
 def pays(x: torch.Tensor, weight: torch.Tensor, small: Sequence[int]) -> bool:
-    """Whether matrix products are the faster and a possible way; compilers and autocast know torch's own only."""
+    """Whether matrix products are possible and pay. Compilers and autocast work with torch's own kernels only."""
     positions = small[0] * small[1]
     plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
     plain = plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
-    return plain and x.dim() == 4 and positions <= MAX_POSITIONS and len(x) >= IMAGES_PER_POSITION * positions
+    most = max(MAX_POSITIONS, MAX_POSITIONS_OF_GRADIENT)
+    return plain and x.dim() == 4 and positions <= most and len(x) >= IMAGES_PER_POSITION * positions
 
 
 # A convolution is linear in each of large map, weight and small map, and the gradient of one is made of the other two.
@@ -68,8 +80,11 @@ class Convolve(torch.autograd.Function):
     def forward(ctx, large, weight, stride, padding):
         ctx.save_for_backward(large, weight)
         ctx.geometry = stride, padding
+        size = convolved(large.shape[2:], weight.shape[2:], stride, padding)
+        if size[0] * size[1] > MAX_POSITIONS:
+            return torch.conv2d(large, weight, None, stride, padding)
         x, w = channels_last(large), channels_last(weight)
-        y = x.new_zeros(len(x), *convolved(large.shape[2:], weight.shape[2:], stride, padding), len(w))
+        y = x.new_zeros(len(x), *size, len(w))
         for a, b, c in products(x, w, y, stride, padding):
             c.addmm_(a, b.T)
         return y.permute(0, 3, 1, 2)
@@ -93,6 +108,10 @@ class Spread(torch.autograd.Function):
     def forward(ctx, small, weight, stride, padding, size):
         ctx.save_for_backward(small, weight)
         ctx.geometry = stride, padding
+        if small.shape[2] * small.shape[3] > MAX_POSITIONS:
+            plain = spread(small.shape[2:], weight.shape[2:], stride, padding)
+            extra = [whole - side for whole, side in zip(size, plain, strict=True)]
+            return torch.conv_transpose2d(small, weight, None, stride, padding, extra)
         y, w = channels_last(small), channels_last(weight)
         x = y.new_zeros(len(y), *size, w.shape[3])
         for a, b, c in products(x, w, y, stride, padding):

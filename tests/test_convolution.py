@@ -9,11 +9,12 @@ from genhub.convolution import Conv2d, ConvTranspose2d
 from genhub.models import GenHubDiscriminator
 
 
-@pytest.fixture
-def always(monkeypatch) -> None:
+@pytest.fixture(params=["all of it", "only the gradient of the weights"])
+def always(monkeypatch, request) -> None:
     """Take the fast way for any batch and any map."""
     monkeypatch.setattr(convolution, "IMAGES_PER_POSITION", 0)
-    monkeypatch.setattr(convolution, "MAX_POSITIONS", 10**9)
+    monkeypatch.setattr(convolution, "MAX_POSITIONS", 10**9 if request.param == "all of it" else 0)
+    monkeypatch.setattr(convolution, "MAX_POSITIONS_OF_GRADIENT", 10**9)
 
 
 def derivatives(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:

@@ -19,8 +19,8 @@ from typing import Any
 if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
-# Read when torch is imported: threads that spin while they wait slow every process on a shared machine, this one too.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read when torch is imported: threads that spin for milliseconds while they wait crawl where others share the cores.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 from accelerate import Accelerator

@@ -1,4 +1,8 @@
-"""How long ``import genhub`` takes beside ``import torch``, in fresh interpreters."""
+"""How long importing this library takes beside ``import torch``, in fresh interpreters.
+
+``import genhub`` alone imports names on first use and waits for nothing; the ratio is therefore of importing a model
+class, which every program does that makes an image.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,30 @@ import argparse
 import measuring
 
 ALLOWED = 1.3
+TORCH, PACKAGE, MODEL = "import torch", "import genhub", "from genhub import GenHubCGAN"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
     repeats = parser.parse_args().repeats
-    codes = ("import torch", "import genhub")
-    for code in codes:  # fill the disk cache, and write bytecode
-        measuring.python_seconds(code)
-    medians = measuring.alternate({code: lambda code=code: measuring.python_seconds(code) for code in codes}, repeats)
-    torch_seconds, genhub_seconds = (medians[code] for code in codes)
-    ratio = genhub_seconds / torch_seconds
-    figures = {"torch_seconds": torch_seconds, "genhub_seconds": genhub_seconds, "repeats": repeats}
-    measuring.report("import_time", ratio, f"<= {ALLOWED}", ratio <= ALLOWED, **figures)
+    sides = {code: lambda code=code: measuring.python_seconds(code) for code in (TORCH, PACKAGE, MODEL)}
+    for side in sides.values():  # fill the disk cache, and write bytecode
+        side()
+    medians = measuring.alternate(sides, repeats)
+    for code, elapsed in medians.items():
+        print(f"{elapsed:6.2f} s  {code}")
+    ratio = medians[MODEL] / medians[TORCH]
+    measuring.report(
+        "import_time",
+        ratio,
+        f"<= {ALLOWED}",
+        ratio <= ALLOWED,
+        torch_seconds=medians[TORCH],
+        genhub_seconds=medians[PACKAGE],
+        model_seconds=medians[MODEL],
+        repeats=repeats,
+    )
 
 
 if __name__ == "__main__":

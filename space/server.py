@@ -9,7 +9,7 @@ from space import precomputed
 from space.catalog import read_catalog
 from space.inference import Engine
 from space.pages import PAGES
-from space.shell import ASSETS
+from space.shell import ASSETS, templates
 
 MAX_WAITING = 64
 
@@ -30,6 +30,7 @@ def build() -> Space:
         engine.keep(result)
     server = Space(title="GenHub", docs_url=None, redoc_url=None)
     server.mount("/ui", StaticFiles(directory=ASSETS), name="ui")
+    templates.globals["navigation"] = [page.PAGE for page in PAGES]
     for page in PAGES:
         page.register(server, engine)
     return server

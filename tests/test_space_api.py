@@ -101,7 +101,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(theme):
     colors = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
     for ground in ("paper", "card", "tint"):
         assert contrast(colors["ink"], colors[ground]) >= 4.5
-    for text in ("soft", "accent", "ae", "vae", "gan", "cgan"):
+    for text in ("soft", "accent", "ae", "vae", "gan", "cgan", "hybrid", "diffusion", "sd"):
         assert contrast(colors[text], colors["card"]) >= 4.5
     assert contrast(colors["soft"], colors["paper"]) >= 4.5
     for ground in ("paper", "card"):
@@ -190,7 +190,7 @@ def test_the_queue_is_bounded_and_has_one_lane(served):
     queue = served.get_blocks()._queue
     assert queue.max_size == MAX_WAITING
     lanes = {fn.api_name: (fn.concurrency_id, fn.concurrency_limit) for fn in served.get_blocks().fns.values()}
-    assert lanes == {"compare": ("compute", 1), "view": ("compute", 1)}
+    assert lanes == {"compare": ("quick", 1), "view": ("quick", 1)}
 
 
 @pytest.mark.parametrize("query", ["seed=%00&n=%ff", "=&&&=", "dataset", "x" * 9000, None, 5, {"a": 1}, ["b"]])

@@ -14,23 +14,26 @@ from space.catalog import Dataset
 from space.download import archive, stem
 from space.inference import Busy, Engine
 from space.result import Failure, Result
-from space.shell import render, respond
+from space.shell import QUICK, Page, in_words, render, respond
 from space.snippet import snippet
 from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
 
+NO_MODEL = "No model is bundled with this copy of GenHub."
 MAX_QUERY = 4000  # characters; longer than any link that this page makes
-LANE = {"concurrency_id": "compute", "concurrency_limit": 1}
+PAGE = Page(
+    "compare", "Compare", "Generative image models side by side: same dataset, same class, same seed, live.", path="/"
+)
 
 
 def register(server: gr.Server, engine: Engine) -> None:
     """Add the page, its download and its API."""
 
-    @server.api_route("/", methods=["GET", "HEAD"], response_class=HTMLResponse, include_in_schema=False)
+    @PAGE.route(server)
     def page(request: Request) -> HTMLResponse:
         if not engine.catalog:
-            return respond("empty.html", title="Compare", reason="No model is bundled with this copy of GenHub.")
+            return respond(PAGE, "empty.html", heading="Nothing to compare yet", reason=NO_MODEL)
         view, notes = read_view(request.query_params, engine.catalog)
-        return respond("compare.html", title="Compare", **page_values(engine, view, notes, engine.kept_results(view)))
+        return respond(PAGE, "compare.html", **page_values(engine, view, notes, engine.kept_results(view)))
 
     @server.get("/download", include_in_schema=False)
     def download(request: Request) -> Response:
@@ -45,15 +48,16 @@ def register(server: gr.Server, engine: Engine) -> None:
         name = f'attachment; filename="{stem(view, dataset)}.zip"'
         return Response(archive(view, dataset, results), 200, {"Content-Disposition": name}, "application/zip")
 
-    @server.api(name="view", api_visibility="private", **LANE)
+    @server.api(name="view", api_visibility="private", **QUICK)
     def show(query: str) -> dict[str, Any]:
         """The parts of the page that change, for the query string of its form."""
         view, notes = read_view(dict(parse_qsl(str(query)[:MAX_QUERY])), engine.catalog)
-        values = page_values(engine, view, notes, compared(engine, view))
+        with in_words():
+            values = page_values(engine, view, notes, engine.compare(view))
         parts = {name: render(f"{name}.html", **values) for name in ("choices", "galleries", "reproduce")}
         return {"query": values["query"], "status": values["summary"], "seed": view.seed, "n": view.n, **parts}
 
-    @server.api(name="compare", **LANE)
+    @server.api(name="compare", **QUICK)
     def compare(
         dataset: str = "mnist", label: str = "all", seed: int = 0, n: int = 10, models: list[str] | None = None
     ) -> dict[str, Any]:
@@ -71,20 +75,11 @@ def register(server: gr.Server, engine: Engine) -> None:
             labels, judged classes, class accuracy, seconds per image, number of parameters, and source of what it
             reconstructed.
         """
-        try:
+        with in_words():
             view = check_view(engine.catalog, dataset, label, seed, n, models)
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        found = compared(engine, view)
+            found = engine.compare(view)
         chosen = engine.catalog[view.dataset]
         return {"query": view.query(engine.catalog), "results": [as_json(result, chosen) for result in found]}
-
-
-def compared(engine: Engine, view: View) -> list[Result | Failure]:
-    try:
-        return engine.compare(view)
-    except Busy as busy:
-        raise gr.Error(str(busy), print_exception=False) from busy
 
 
 def page_values(engine: Engine, view: View, notes: list[str], results: list[Result | Failure | None]) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+// Leaderboard: links of the table change it in place; without this script they load the page anew.
+"use strict";
+
+let latestTable = 0; // number of the newest request; older answers are dropped
+
+async function showTable(address, focus) {
+  const mine = ++latestTable;
+  const board = $("#board");
+  board.setAttribute("aria-busy", "true");
+  try {
+    const reply = await fetch(address);
+    if (!reply.ok) throw new Error("no table");
+    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector("#board");
+    if (mine !== latestTable) return;
+    board.replaceChildren(...fresh.childNodes);
+    history.replaceState(null, "", address);
+    const again = [...board.querySelectorAll("a")].find((link) => link.textContent.trim() === focus);
+    if (again) again.focus({ preventScroll: true });
+  } catch {
+    location.assign(address); // the plain way, with the browser's own word on what went wrong
+  } finally {
+    if (mine === latestTable) board.removeAttribute("aria-busy");
+  }
+}
+
+$("#board")?.addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  if (!link || link.hasAttribute("download") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  showTable(link.getAttribute("href"), link.textContent.trim());
+});

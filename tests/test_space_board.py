@@ -1,0 +1,230 @@
+"""The leaderboard without a browser: rows, columns, sorting, charts, CSV."""
+
+import csv
+import io
+import json
+import math
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+
+from space import charts
+from space.board import Column, Entry, columns_of, ranked, read_board, read_figures, study_entries
+from space.catalog import FAMILIES, read_catalog
+from space.pages import leaderboard
+from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
+from space.server import build
+
+CATALOG = read_catalog()
+BOARD = read_board(CATALOG)
+
+
+@pytest.fixture(scope="module")
+def web():
+    return TestClient(build())
+
+
+def entry(name, dataset="toys", family="GenHubGAN", origin="bundled", costs=None, **figures):
+    found = {Column(metric, "judge-a"): value for metric, value in figures.items()}
+    return Entry(name, FAMILIES.get(family), origin, dataset, found, frozenset({"reconstruction_mse"}), costs or {})
+
+
+# -- rows and columns -------------------------------------------------------------------------------------------------
+
+
+def test_every_evaluated_model_has_its_recorded_figures():
+    rows = {row.name: row for row in BOARD if row.origin == "bundled"}
+    for dataset in CATALOG.values():
+        for info in dataset.models:
+            record = json.loads((info.folder / "metrics.json").read_text())
+            row = rows[info.name]
+            for metric, value in read_figures(record["metrics"], record["protocol"]["features"]).items():
+                assert row.figures[metric] == value
+            assert row.costs["parameters"] > 1000
+
+
+def test_figures_of_two_judges_never_share_a_column(tmp_path):
+    rows = [
+        {"recipe": "toys/a", "class": "GenHubGAN", "features": "judge-a", "metrics": {"fid": 3.0, "sharpness": 1.0}},
+        {"recipe": "toys/b", "class": "GenHubGAN", "features": "judge-b", "metrics": {"fid": 2.0, "sharpness": 2.0}},
+    ]
+    table = tmp_path / "table.json"
+    table.write_text(json.dumps(rows))
+    found = study_entries(table)
+    assert columns_of(found) == [Column("fid", "judge-a"), Column("fid", "judge-b"), Column("sharpness", "")]
+    assert [len(row.figures) for row in found] == [2, 2]
+    assert all(
+        row.answer(Column("fid", other)) == "missing" for row, other in zip(found, ("judge-b", "judge-a"), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "5",
+        '"x"',
+        "[1, null]",
+        '[{"recipe": "a"}]',
+        '[{"recipe": "a", "metrics": {"fid": "NaN"}}]',
+        '{"rows": 3}',
+    ],
+)
+def test_a_table_that_makes_no_sense_has_no_rows(tmp_path, text):
+    (tmp_path / "table.json").write_text(text)
+    assert study_entries(tmp_path / "table.json") == []
+    assert study_entries(tmp_path / "none.json") == []
+
+
+def test_a_figure_may_stand_beside_its_spread():
+    given = {"fid": {"value": 2.5, "spread": 0.1}, "kid": math.inf, "precision": True, "recall": None, "x": 3}
+    assert read_figures(given, "j") == {Column("fid", "j"): 2.5, Column("x", "j"): 3.0}
+
+
+def test_what_has_no_meaning_is_not_missing():
+    row = entry("a", fid=1.0)
+    fid, mse, kid = Column("fid", "judge-a"), Column("reconstruction_mse", ""), Column("kid", "judge-a")
+    assert (row.answer(fid), row.answer(mse), row.answer(kid)) == (1.0, "senseless", "missing")
+    assert row.complete([fid, mse])
+    assert not row.complete([fid, kid])
+
+
+def test_rows_without_a_figure_come_last_either_way():
+    fid = Column("fid", "judge-a")
+    rows = [entry("none"), entry("worse", fid=9.0), entry("better", fid=1.0)]
+    assert [row.name for row in ranked(rows, fid, False)] == ["better", "worse", "none"]
+    assert [row.name for row in ranked(rows, fid, True)] == ["worse", "better", "none"]
+    assert [row.name for row in ranked(rows, None, False)] == ["better", "none", "worse"]
+    assert [row.name for row in ranked(rows, None, True)] == ["worse", "none", "better"]
+
+
+def test_the_floor_is_never_the_best_model():
+    fid = Column("fid", "judge-a")
+    rows = [entry("floor", origin="reference", fid=0.1), entry("a", fid=2.0), entry("b", fid=3.0)]
+    assert best_of(fid, rows) == 2.0
+    assert best_of(fid, rows[:2]) is None
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+def test_links_restore_their_choice():
+    choice, notes = read_choice({}, BOARD, CATALOG)
+    assert notes == []
+    columns = columns_of([row for row in BOARD if row.dataset == choice.dataset])
+    for changes in ({"sort": None}, {"sort": columns[-1], "descending": True}, {"everything": True, "complete": True}):
+        link = choice.link(**changes)
+        params = dict(pair.split("=") for pair in link.partition("?")[2].split("&"))
+        assert read_choice(params, BOARD, CATALOG)[0].link() == link
+
+
+@pytest.mark.parametrize("field", leaderboard.FIELDS)
+@pytest.mark.parametrize("value", ["<b>x</b>", "nope", "\0", "x" * 3000])
+def test_unknown_choices_fall_back_and_are_said(web, field, value):
+    answer = web.get("/leaderboard", params={field: value})
+    assert answer.status_code == 200
+    assert "<b>x" not in answer.text
+    assert f"There is no {field}" in answer.text
+    assert web.get("/leaderboard.csv", params={field: value}).status_code == 200
+
+
+def test_complete_rows_and_families_filter():
+    fid = Column("fid", "judge-a")
+    board = [
+        entry("full", fid=1.0, kid=2.0),
+        entry("half", fid=3.0),
+        entry("vae", family="GenHubVAE", fid=4.0, kid=1.0),
+    ]
+    names = {}
+    for key, params in {"all": {}, "complete": {"complete": "yes"}, "gan": {"family": "gan"}}.items():
+        choice, notes = read_choice(params, board, {})
+        assert notes == []
+        names[key] = [row.name for row in chosen(choice, board)[2]]
+    assert names == {"all": ["full", "half", "vae"], "complete": ["full", "vae"], "gan": ["full", "half"]}
+    assert choice.sort == fid
+
+
+def test_the_csv_has_what_the_table_has(web):
+    choice, _ = read_choice({"dataset": "mnist"}, BOARD, CATALOG)
+    _, columns, rows = chosen(choice, BOARD)
+    answer = web.get("/leaderboard.csv?dataset=mnist")
+    assert answer.headers["content-disposition"] == 'attachment; filename="genhub-mnist.csv"'
+    assert answer.text == as_csv(rows, columns)
+    table = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["name"] for row in table] == [row.name for row in rows]
+    for read, row in zip(table, rows, strict=True):
+        for column in columns:
+            assert read[column.key] == ("" if column not in row.figures else repr(row.figures[column]))
+
+
+def test_the_table_is_sorted_by_plain_links(web):
+    html = web.get("/leaderboard?dataset=mnist&sort=name&order=up").text
+    names = re.findall(r'class="who">([^<]+)<', html)
+    assert names == sorted(names)
+    assert len(names) >= 4
+    assert 'aria-sort="ascending"' in html
+
+
+# -- charts -----------------------------------------------------------------------------------------------------------
+
+
+def test_dots_lie_inside_and_in_order():
+    dots = [charts.Dot(10.0**i, float(i), f"model-{i}", "gan") for i in range(1, 6)]
+    plot = charts.scatter(dots, "cost", "quality", charts.short)
+    xs, ys = [dot.x for dot in plot.dots], [dot.y for dot in plot.dots]
+    assert xs == sorted(xs)
+    assert ys == sorted(ys, reverse=True)
+    assert all(plot.left < x < plot.right for x in xs)
+    assert all(plot.top < y <= plot.bottom for y in ys)
+
+
+def test_labels_never_cover_each_other_or_a_dot():
+    dots = [charts.Dot(100 * 1.5 ** (i % 4), 1 + i % 3, f"a-model-with-a-name-{i}", "gan") for i in range(12)]
+    plot = charts.scatter(dots, "cost", "quality", charts.short)
+    boxes = [(dot.x - 6, dot.y - 6, dot.x + 6, dot.y + 6) for dot in plot.dots]
+    boxes = sorted(set(boxes))
+    for dot in plot.dots:
+        if dot.label:
+            x, y, anchor = dot.label
+            width = charts.CHARACTER * len(dot.dot.name)
+            start = x - {"start": 0, "middle": width / 2, "end": width}[anchor]
+            boxes.append((start, y - charts.LINE + 3, start + width, y + 3))
+    assert len(boxes) > 12
+    assert not any(charts.overlap(a, b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 43.5), (-3, 0.2), (1e-5, 3e-5), (1e6, 9e6)])
+def test_ticks_are_round_and_inside(low, high):
+    found = charts.steps(low, high)
+    assert 3 <= len(found) <= 8
+    assert all(low - 1e-9 <= value <= high + 1e-9 for value in found)
+
+
+@pytest.mark.parametrize(("low", "high"), [(500e3, 1.5e6), (1, 1000), (0.02, 0.9), (3.1e6, 3.9e6)])
+def test_ticks_of_a_logarithm_are_inside(low, high):
+    found = charts.log_steps(low, high)
+    assert len(found) >= 2
+    assert all(low <= value <= high for value in found)
+
+
+def test_nothing_to_draw_is_no_chart():
+    assert (
+        charts.scatter([charts.Dot(0.0, 1.0, "a", "gan"), charts.Dot(1.0, math.nan, "b", "gan")], "", "", str) is None
+    )
+    assert charts.lines([("line-0", [(1.0, 2.0)]), ("line-1", [(1.0, math.inf), (2.0, 1.0)])], "", "", str) is None
+    assert charts.scatter([charts.Dot(5.0, 5.0, "a", "gan")], "", "", charts.short).dots
+
+
+def test_curves_are_what_the_log_says():
+    info = CATALOG["cifar10"].model("cgan-cifar10")
+    curves = {curve.title: curve for curve in curves_of(info)}
+    assert {"Losses", "Class accuracy", "Fréchet distance"} <= curves.keys()
+    rows = [json.loads(line) for line in (info.folder / "training_log.jsonl").read_text().splitlines()]
+    probes = [row["probe_frechet_distance"] for row in rows if "probe_frechet_distance" in row]
+    assert f"from {probes[0]:.3g} to {probes[-1]:.3g}" in curves["Fréchet distance"].text
+    [(_, path)] = curves["Fréchet distance"].plot.lines
+    assert path.count("L") == len(probes) - 1
+    assert [name for _, name in curves["Losses"].legend] == ["Discriminator loss", "Generator loss"]

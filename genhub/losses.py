@@ -77,3 +77,20 @@ def reconstruction_loss(kind: str, decoded: torch.Tensor, images: torch.Tensor) 
 def kl_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
     """(n,) KL(N(mean, variance) ‖ N(0, I)) in nats, summed over dimensions (Kingma & Welling, 2014)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
+
+
+def min_snr_weight(prediction: str, ratio: torch.Tensor, gamma: float) -> torch.Tensor:
+    """(n,) weight of a denoiser's squared error that caps the signal-to-noise ratio at γ (Hang et al., 2023).
+
+    ``ratio`` (n,) is the squared signal over the squared noise; ``prediction`` what the error is measured on:
+    ``epsilon``, ``sample`` or ``v_prediction``.
+    """
+    capped = ratio.clamp_max(gamma)
+    match prediction:
+        case "epsilon":
+            return capped / ratio
+        case "sample":
+            return capped
+        case "v_prediction":
+            return capped / (ratio + 1)
+    raise ValueError(f"prediction: expected epsilon, sample or v_prediction, got {prediction!r}")

@@ -16,7 +16,7 @@ from training.batches import Batches, Noise
 from training.config import DataConfig, ScheduleConfig, parse_config
 from training.ema import EMA
 from training.networks import build_networks
-from training.objectives import OBJECTIVES
+from training.train import OBJECTIVES
 from training.optimization import schedule_factor
 
 CPU = torch.device("cpu")

@@ -56,7 +56,7 @@ class ObjectiveConfig:
     """What is minimised.
 
     Args:
-        type: ``autoencoder``, ``vae``, ``adversarial``, ``vae_gan`` or ``classifier``.
+        type: ``autoencoder``, ``vae``, ``adversarial``, ``vae_gan``, ``classifier``, ``diffusion`` or ``distillation``.
         loss: adversarial: ``bce``, ``least_squares``, ``hinge`` or ``wasserstein``.
         reconstruction: autoencoder and VAE: ``mse`` or ``bce`` (of pixels in [0, 1]), summed per image.
         beta: weight of the KL divergence (Higgins et al., 2017).
@@ -67,9 +67,14 @@ class ObjectiveConfig:
         gradient_penalty: weight of the penalty on the critic's gradient norm between real and fake (WGAN-GP).
         r1: weight of the zero-centred gradient penalty on real images (Mescheder et al., 2018).
         diffaugment: any of ``color``, ``translation``, ``cutout`` on real and fake alike (Zhao et al., 2020).
+        label_dropout: diffusion: share of images shown without their class, for guidance (Ho & Salimans, 2021).
+        min_snr: diffusion, distillation: largest weight of a timestep's error in the clean image (Hang et al., 2023).
+        teacher: distillation: a diffusion model of the same shape: bundled name, folder or Hub id.
+        substeps: distillation: steps of the teacher that one of the student's stands for.
+        guidance_scale: distillation: of the teacher; the student then needs none.
     """
 
-    type: Literal["autoencoder", "vae", "adversarial", "vae_gan", "classifier"]
+    type: Literal["autoencoder", "vae", "adversarial", "vae_gan", "classifier", "diffusion", "distillation"]
     loss: Literal["bce", "least_squares", "hinge", "wasserstein"] = "bce"
     reconstruction: Literal["mse", "bce"] = "mse"
     beta: float = 1.0
@@ -80,6 +85,11 @@ class ObjectiveConfig:
     gradient_penalty: float = 0.0
     r1: float = 0.0
     diffaugment: list[Literal["color", "translation", "cutout"]] = dataclasses.field(default_factory=list)
+    label_dropout: float = 0.1
+    min_snr: float = 5.0
+    teacher: str = ""
+    substeps: int = 4
+    guidance_scale: float = 1.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -118,6 +128,7 @@ class TrainConfig:
         discriminator: constructor arguments of a GenHubDiscriminator, for the adversarial objectives.
         objective, data, schedule: see their own classes. optimizer, discriminator_optimizer: one per network.
         init, init_std: how weights are drawn, see ``GenHubModel.initialize``.
+        init_from: a model whose weights the run starts from instead: bundled name, folder or Hub id.
         max_steps, max_images, max_minutes: the budget; whichever is reached first ends the run. Schedules are laid
             over the first of max_steps and max_images that is given, else over max_minutes.
         batch_size: images per process and update. ``accumulation`` splits it into that many parts, to save memory.
@@ -129,6 +140,7 @@ class TrainConfig:
         seed: of everything: initial weights, order, noise, augmentation.
         log_every, checkpoint_every: in steps.
         samples: images in the grid of fixed latents, drawn once per epoch and at the end.
+        evaluation_samples: images generated to measure the finished model.
         output_dir: where run folders are made.
         trackers: any of trackio, tensorboard; log.jsonl is always written.
     """
@@ -145,6 +157,7 @@ class TrainConfig:
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
     init: Literal["default", "normal", "xavier", "orthogonal"] = "normal"
     init_std: float = 0.02
+    init_from: str | None = None
     max_steps: int | None = None
     max_images: int | None = None
     max_minutes: float | None = None
@@ -159,6 +172,7 @@ class TrainConfig:
     log_every: int = 50
     checkpoint_every: int = 500
     samples: int = 100
+    evaluation_samples: int = 10_000
     output_dir: str = "runs"
     trackers: list[Literal["trackio", "tensorboard"]] = dataclasses.field(default_factory=list)
 
@@ -169,6 +183,8 @@ READS = {
     "vae": ("reconstruction", "beta"),
     "adversarial": ("loss", "critic_steps", "clip", "gradient_penalty", "r1", "diffaugment"),
     "classifier": ("label_smoothing",),
+    "diffusion": ("label_dropout", "min_snr"),
+    "distillation": ("teacher", "substeps", "guidance_scale", "min_snr"),
 }
 READS["vae_gan"] = (*READS["vae"], *READS["adversarial"], "adversarial_weight")
 TRAINS = {
@@ -177,6 +193,8 @@ TRAINS = {
     "adversarial": ("GenHubGAN", "GenHubCGAN"),
     "vae_gan": ("GenHubVAE",),
     "classifier": ("GenHubClassifier",),
+    "diffusion": ("GenHubDiffusion",),
+    "distillation": ("GenHubDiffusion",),
 }
 MOMENTA = {"adam": ("betas",), "adamw": ("betas",), "sgd": ("momentum",), "rmsprop": ("momentum",)}
 FROM_DATA = ("image_size", "channels", "class_names")  # constructor arguments that a recipe does not give
@@ -350,14 +368,14 @@ def check_networks(config: TrainConfig) -> None:
 
 ABOVE_ZERO = (
     "batch_size accumulation log_every checkpoint_every samples max_steps max_images max_minutes threads init_std "
-    "objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
+    "evaluation_samples objective.substeps objective.min_snr objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
 )
 NOT_NEGATIVE = (
-    "clip_norm objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
+    "clip_norm objective.guidance_scale objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
     "optimizer.momentum optimizer.weight_decay discriminator_optimizer.momentum discriminator_optimizer.weight_decay "
     "schedule.warmup schedule.final data.rotate"
 )
-SHARES = "ema objective.label_smoothing data.shift optimizer.betas discriminator_optimizer.betas"
+SHARES = "ema objective.label_dropout objective.label_smoothing data.shift optimizer.betas discriminator_optimizer.betas"
 
 
 def check_ranges(config: TrainConfig) -> None:

@@ -73,7 +73,7 @@ def finish(run: Run) -> Path:
             (folder / "discriminator" / "README.md").unlink()
         model.save_pretrained(folder)
         saved = GenHubModel.from_pretrained(folder)  # measured as published, half precision included
-        evaluate(folder, saved, run.test, SAMPLES, weights_kind(config), run.test_split)
+        evaluate(folder, saved, run.test, config.evaluation_samples, weights_kind(config), run.test_split)
         images = samples(saved, run.test, config.samples, config.seed)
         save_sheet(images, saved, folder / "samples.png")
         shutil.copyfile(run.folder / "log.jsonl", folder / "training_log.jsonl")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from genhub.data import ImageSet, StreamedSet
+from genhub.errors import LoadError
 from genhub.models import GenHubDiscriminator, GenHubModel
-from genhub.models.base import CLASSES
+from genhub.models.base import CLASSES, check_state
 from training.config import ConfigError, TrainConfig
 
 
@@ -17,16 +18,24 @@ def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[G
     model_class = CLASSES[arguments.pop("class")]
     shared = {"image_size": size, "channels": channels}
     conditional = model_class.__name__ in ("GenHubCGAN", "GenHubClassifier") or reads_label(arguments)
+    optional = model_class.__name__ == "GenHubDiffusion" and bool(data.class_names)
     if (conditional or reads_label(config.discriminator)) and not data.class_names:
         raise ConfigError(
             f"dataset: {data.source} has no labels, and this recipe needs them; "
             "name the column with --data.label_column, or choose an unconditional recipe"
         )
     try:
-        model = model_class(**arguments, **shared, **({"class_names": data.class_names} if conditional else {}))
+        model = model_class(**arguments, **shared, **({"class_names": data.class_names} if conditional or optional else {}))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
     model.initialize(config.init, config.init_std)
+    if config.init_from:
+        try:
+            source = model_class.from_pretrained(config.init_from)
+            check_state(model.state_dict(), source.state_dict(), config.init_from)
+        except LoadError as error:
+            raise ConfigError(f"init_from: {error}") from error
+        model.load_state_dict(source.state_dict())
     if config.discriminator is None:
         return model, None
     names = data.class_names if reads_label(config.discriminator) else None

@@ -243,15 +243,6 @@ class VAEGAN(Adversarial):
         return loss, {**logs, **values}
 
 
-OBJECTIVES = {
-    "autoencoder": Autoencoder,
-    "vae": VAE,
-    "adversarial": Adversarial,
-    "vae_gan": VAEGAN,
-    "classifier": Classification,
-}
-
-
 def reconstruction_error(kind: str, decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """(n,) error of signed images, measured on pixels in [0, 1] and in float32 whatever the autocast."""
     with torch.autocast(images.device.type, enabled=False):

@@ -40,18 +40,29 @@ from training.checkpoints import (
     write_text,
 )
 from training.config import DEFAULT_RECIPE, ConfigError, TrainConfig, recipe_names, to_yaml
+from training.diffusion import Diffusion, Distillation, held_out_error
 from training.distributed import synchronize_batch_norm
 from training.ema import EMA
 from training.evaluate import find_judge, measure
 from training.finish import finish, held_out, subset
 from training.launch import start_missing_processes
 from training.networks import build_networks
-from training.objectives import OBJECTIVES
+from training.objectives import VAE, VAEGAN, Adversarial, Autoencoder, Classification
 from training.optimization import schedule_factor
 from training.records import Log, Meter, samples, save_sheet, spread
 from training.runs import choose_run, interruption, set_threads
 
+OBJECTIVES = {
+    "autoencoder": Autoencoder,
+    "vae": VAE,
+    "adversarial": Adversarial,
+    "vae_gan": VAEGAN,
+    "classifier": Classification,
+    "diffusion": Diffusion,
+    "distillation": Distillation,
+}
 PROBE = 2000  # held-out images, and samples, behind the quality of a checkpoint
+QUALITY = ("frechet_distance", "error_rate", "reconstruction_mse", "denoising_error")  # smaller is better
 
 
 class Run:
@@ -87,7 +98,7 @@ class Run:
         if warning:
             self.tell(f"warning: {warning}")
         self.probe = subset(self.test, PROBE)
-        is_judged = config.objective.type in ("adversarial", "vae", "vae_gan")
+        is_judged = config.objective.type in ("adversarial", "vae", "vae_gan", "distillation")
         self.judge = find_judge(self.data.name, self.data.image_shape) if is_judged else None
         self.reference = Statistics.of(features(self.probe.images, self.judge)) if is_judged else None
         self.alarms = Alarms(spread(self.probe.images))
@@ -194,10 +205,13 @@ class Run:
         require_finite(self.step, self.objective.networks)
         if not self.accelerator.is_main_process:
             return
-        numbers = measure(self.ema.model, self.probe, self.judge, PROBE, self.reference)
+        if isinstance(self.objective, Diffusion):  # samples of many steps would cost more than the training between
+            numbers = {"denoising_error": held_out_error(self.ema.model, self.probe)}
+        else:
+            numbers = measure(self.ema.model, self.probe, self.judge, PROBE, self.reference)
         if "accuracy" in numbers:
-            numbers["error_rate"] = 1 - numbers["accuracy"]  # smaller is better, as for the other two
-        name = next(n for n in ("frechet_distance", "error_rate", "reconstruction_mse") if n in numbers)
+            numbers["error_rate"] = 1 - numbers["accuracy"]  # smaller is better, as for the others
+        name = next(n for n in QUALITY if n in numbers)
         value = numbers[name]
         self.log.write(self.step, {"quality": value, **{f"probe_{k}": v for k, v in numbers.items()}})
         if self.best is None or value < self.best["value"]:

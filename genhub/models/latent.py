@@ -31,6 +31,12 @@ def check_whole(value: int, name: str, low: int, high: int) -> int:
     return whole
 
 
+def check_truncation(truncation: float) -> None:
+    """Raise ValueError unless it is a number in [0, 1]."""
+    if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or not 0 <= truncation <= 1:
+        raise ValueError(f"truncation: expected a number from 0 to 1, got {truncation!r}")
+
+
 class LatentModel(GenHubModel):
     """A model that decodes latents (n, latent_dim) to images (n, C, H, W) in [-1, 1]."""
 
@@ -107,8 +113,7 @@ class PriorModel(LatentModel):
         """
         check_whole(n, "n", 1, MAX_IMAGES)
         check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
-        if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or not 0 <= truncation <= 1:
-            raise ValueError(f"truncation: expected a number from 0 to 1, got {truncation!r}")
+        check_truncation(truncation)
         condition = self.condition(labels, n)
         latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation).to(self.device, self.dtype)
         with evaluating(self):

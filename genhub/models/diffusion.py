@@ -1,0 +1,191 @@
+"""Diffusion models: a denoiser and the noise schedule that it was trained on."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from genhub.errors import nearest
+from genhub.latents import sample_latents
+from genhub.models.base import GenHubModel, Labels
+from genhub.models.latent import MAX_IMAGES, PriorModel, batches, check_seed, check_truncation, check_whole, evaluating
+
+MAX_GUIDANCE = 30.0
+
+Callback = Callable[[int, torch.Tensor, torch.Tensor], None]
+
+
+class GenHubDiffusion(PriorModel):
+    """Denoising diffusion model (Ho et al., 2020), class-conditional where it has class names.
+
+    The denoiser is diffusers' ``UNet2DModel``; sampling is its deterministic ``DDIMScheduler`` (Song et al., 2021). The
+    latent of an image is the noise that it starts from, so seeds and interpolation mean what they mean for every model.
+
+    Args:
+        unet: arguments of ``UNet2DModel``, without sizes and classes, which follow from the others.
+        scheduler: arguments of ``DDIMScheduler``; ``prediction_type`` says what the network predicts.
+        patch: side of the pixel patches that are moved into channels before the network and back after it. 2 makes it
+            work on maps of half the side, about four times as cheap.
+        num_inference_steps: denoising steps of ``generate`` where it is not told another number.
+        guidance_scale: of ``generate`` where it is not told another; 1 is none (Ho & Salimans, 2021).
+        image_size, channels: of the square images.
+        class_names: given for a conditional model. No class, as guidance needs it, is all class weights zero.
+    """
+
+    role = "diffusion model"
+
+    def __init__(
+        self,
+        *,
+        unet: Mapping[str, Any],
+        scheduler: Mapping[str, Any],
+        patch: int,
+        num_inference_steps: int,
+        guidance_scale: float,
+        image_size: int,
+        channels: int,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        from diffusers import DDIMScheduler, UNet2DModel
+
+        super().__init__(image_size=image_size, channels=channels, class_names=class_names)
+        self.patch = check_whole(patch, "patch", 1, image_size)
+        depth = len(unet.get("block_out_channels", ())) or 4
+        if image_size % (self.patch * 2 ** (depth - 1)):
+            raise ValueError(
+                f"patch: images of {image_size} pixels cannot be cut into patches of {patch} and then halved "
+                f"{depth - 1} times; use fewer blocks or another patch"
+            )
+        self.scheduler = build(DDIMScheduler, scheduler, {}, "scheduler")
+        if self.scheduler.config.prediction_type == "epsilon" and self.scheduler.alphas_cumprod[-1] == 0:
+            raise ValueError(
+                "scheduler.prediction_type: with rescale_betas_zero_snr the first step sees pure noise, in which to "
+                "predict noise says nothing of the image; use 'v_prediction' or 'sample'"
+            )
+        self.num_inference_steps = self.check_steps(num_inference_steps)
+        self.guidance_scale = check_guidance(guidance_scale)
+        self.latent_dim = math.prod(self.image_shape)
+        planes = channels * self.patch**2
+        fixed = {"sample_size": image_size // self.patch, "in_channels": planes, "out_channels": planes}
+        fixed |= {"class_embed_type": "identity" if self.class_names else None, "num_class_embeds": None}
+        self.unet = build(UNet2DModel, unet, fixed, "unet")
+        if self.class_names:  # linear in the class weights: mixtures of classes, and zeros for no class
+            width = self.unet.time_embedding.linear_2.out_features
+            self.class_embedding = nn.Linear(len(self.class_names), width, bias=False)
+        self.unet.to(memory_format=torch.channels_last)
+
+    def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """What the network predicts of noisy images (n, C, H, W) at timesteps (n,): the same shape.
+
+        Which of noise, velocity or clean image it is says ``scheduler.config.prediction_type``.
+        """
+        x = F.pixel_unshuffle(noisy, self.patch)  # (n, C·p², H/p, W/p)
+        classes = self.class_embedding(condition) if self.class_names else None
+        return F.pixel_shuffle(self.unet(x, timesteps, class_labels=classes).sample, self.patch)
+
+    def initialize(self, scheme: str, std: float = 0.02) -> None:
+        """As every model does; then classes start without effect and predictions at zero (Dhariwal & Nichol, 2021)."""
+        super().initialize(scheme, std)
+        nn.init.zeros_(self.unet.conv_out.weight)
+        if self.class_names:
+            nn.init.normal_(self.class_embedding.weight, std=0.02)
+
+    def guided(
+        self, noisy: torch.Tensor, timesteps: torch.Tensor, condition: torch.Tensor | None, scale: float
+    ) -> torch.Tensor:
+        """``forward`` with classifier-free guidance: scale 1 is the conditional prediction, more exaggerates it."""
+        if condition is None or scale == 1:
+            return self(noisy, timesteps, condition)
+        both = torch.cat([condition, torch.zeros_like(condition)])
+        with_class, without = self(noisy.repeat(2, 1, 1, 1), timesteps.repeat(2), both).chunk(2)
+        return without + scale * (with_class - without)
+
+    def decode(self, latents: torch.Tensor, labels: Labels = None) -> torch.Tensor:
+        condition = self.condition(labels, len(latents))
+        return self.denoise(latents, condition, self.num_inference_steps, self.guidance_scale)
+
+    def denoise(
+        self,
+        latents: torch.Tensor,
+        condition: torch.Tensor | None,
+        steps: int,
+        scale: float,
+        callback: Callback | None = None,
+    ) -> torch.Tensor:
+        """Noise (n, latent_dim) to images (n, C, H, W) in [-1, 1] by DDIM."""
+        scheduler = type(self.scheduler).from_config(self.scheduler.config)  # set_timesteps changes it
+        scheduler.set_timesteps(steps)
+        x = latents.reshape(-1, *self.image_shape)
+        for i, timestep in enumerate(scheduler.timesteps):
+            prediction = self.guided(x, timestep.to(x.device).expand(len(x)), condition, scale)
+            step = scheduler.step(prediction, timestep, x)
+            x = step.prev_sample
+            if callback is not None:
+                callback(i, x.float(), step.pred_original_sample.float())
+        return x.clamp(-1, 1)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        n: int = 1,
+        *,
+        labels: Labels = None,
+        seed: int | None = None,
+        truncation: float = 1.0,
+        batch_size: int = 64,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        callback: Callback | None = None,
+    ) -> torch.Tensor:
+        """Make n images (n, C, H, W), float32 in [-1, 1], on the model's device, in evaluation mode.
+
+        Image i depends only on the weights, its label, the seed, i and the two options of sampling.
+
+        Args:
+            n, labels, seed, batch_size: as for every model.
+            truncation: in [0, 1], multiplies the noise that images start from.
+            num_inference_steps: denoising steps, 1…1,000; fewer are quicker and coarser. None takes the model's own.
+            guidance_scale: 0…30; above 1 trades variety for typicality. None takes the model's own.
+            callback: called after each step of each batch with the step's index, what the noise has become so far and
+                the clean images that the network expects, both (batch, C, H, W).
+
+        Raises:
+            ValueError: an argument out of range, missing or superfluous labels.
+        """
+        check_whole(n, "n", 1, MAX_IMAGES)
+        check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
+        check_truncation(truncation)
+        steps = self.num_inference_steps if num_inference_steps is None else self.check_steps(num_inference_steps)
+        scale = self.guidance_scale if guidance_scale is None else check_guidance(guidance_scale)
+        condition = self.condition(labels, n)
+        latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation).to(self.device, self.dtype)
+        with evaluating(self):
+            parts = [self.denoise(*part, steps, scale, callback) for part in batches(latents, condition, batch_size)]
+        return torch.cat(parts).float()
+
+    def check_steps(self, steps: int) -> int:
+        return check_whole(steps, "num_inference_steps", 1, self.scheduler.config.num_train_timesteps)
+
+
+def check_guidance(scale: float) -> float:
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 <= scale <= MAX_GUIDANCE:
+        raise ValueError(f"guidance_scale: expected a number from 0 to {MAX_GUIDANCE:g}, got {scale!r}")
+    return float(scale)
+
+
+def build(kind: type, given: Mapping[str, Any], fixed: Mapping[str, Any], where: str) -> Any:
+    """An object of diffusers. Raises ValueError for what it does not take, or what ``fixed`` already settles."""
+    allowed = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", *fixed)]
+    for key in given:
+        if key not in allowed:
+            raise ValueError(f"{where}.{key}: {kind.__name__} is not given it here; {nearest(key, allowed)}")
+    try:
+        return kind(**given, **fixed)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{where}: {error}") from error

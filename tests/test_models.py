@@ -15,7 +15,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 import genhub
-from genhub import GenHubAE, GenHubCGAN, GenHubClassifier, GenHubDiscriminator, GenHubGAN, GenHubModel
+from genhub import (
+    GenHubAE,
+    GenHubCGAN,
+    GenHubClassifier,
+    GenHubDiffusion,
+    GenHubDiscriminator,
+    GenHubGAN,
+    GenHubModel,
+)
 from genhub.hub import PRETRAINED
 from genhub.images import to_uint8
 from genhub.models.base import CLASSES
@@ -65,6 +73,11 @@ def encode(model: GenHubAE, images: torch.Tensor) -> torch.Tensor:
         return model.encode(images, labels_for(model, len(images)))
 
 
+def rounding(model: GenHubModel) -> float:
+    """How far float32 may lead apart: a sampler of many steps feeds its rounding back into the network."""
+    return 1e-3 if isinstance(model, GenHubDiffusion) else 1e-5
+
+
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return (a - b).abs().max().item()
 
@@ -90,9 +103,9 @@ def test_one_image_is_the_default(model):
 @for_each(PriorModel)
 def test_the_first_images_do_not_depend_on_how_many_are_asked_for(model):
     few, many = generate(model, 4), generate(model, 64)
-    assert distance(few, many[:4]) < 1e-5
+    assert distance(few, many[:4]) < rounding(model)
     assert (to_uint8(few).int() - to_uint8(many[:4]).int()).abs().max() <= 1
-    assert distance(generate(model, 64, batch_size=5), many) < 1e-5
+    assert distance(generate(model, 64, batch_size=5), many) < rounding(model)
 
 
 @for_each(PriorModel)

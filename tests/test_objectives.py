@@ -16,8 +16,8 @@ from training.batches import Batches, Noise
 from training.config import DataConfig, ScheduleConfig, parse_config
 from training.ema import EMA
 from training.networks import build_networks
-from training.train import OBJECTIVES
 from training.optimization import schedule_factor
+from training.train import OBJECTIVES
 
 CPU = torch.device("cpu")
 ROOT_HALF = math.sqrt(0.5)

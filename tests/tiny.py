@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import torch
 
-from genhub import GenHubAE, GenHubCGAN, GenHubClassifier, GenHubDiscriminator, GenHubGAN, GenHubModel, GenHubVAE
+from genhub import (
+    GenHubAE,
+    GenHubCGAN,
+    GenHubClassifier,
+    GenHubDiffusion,
+    GenHubDiscriminator,
+    GenHubGAN,
+    GenHubModel,
+    GenHubVAE,
+)
 
 CLASSES = ["cat", "dog", "frog"]
 GREY = {"image_size": 8, "channels": 1}
@@ -45,6 +54,22 @@ CRITIC = [
     {"op": "minibatch_deviation"},
     {"op": "flatten"},
 ]
+DENOISER = {
+    "unet": {
+        "block_out_channels": [8, 8],
+        "layers_per_block": 1,
+        "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+        "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+        "norm_num_groups": 4,
+    },
+    "scheduler": {
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+        "beta_schedule": "squaredcos_cap_v2",
+    },
+    "num_inference_steps": 4,
+}
 
 MODELS: dict[str, Callable[[], GenHubModel]] = {
     "gan": lambda: GenHubGAN(latent_dim=5, stages=CONV_DECODER, **COLOUR),
@@ -64,6 +89,10 @@ MODELS: dict[str, Callable[[], GenHubModel]] = {
         decoder=LABELLED_DECODER,
         class_names=CLASSES,
         **COLOUR,
+    ),
+    "diffusion": lambda: GenHubDiffusion(**DENOISER, patch=2, guidance_scale=1.0, **COLOUR),
+    "diffusion-labelled": lambda: GenHubDiffusion(
+        **DENOISER, patch=1, guidance_scale=2.0, class_names=CLASSES, **COLOUR
     ),
     "classifier": lambda: GenHubClassifier(
         stages=[*CONV_ENCODER, {"op": "dense", "width": 3}], class_names=CLASSES, **COLOUR

@@ -368,14 +368,18 @@ def check_networks(config: TrainConfig) -> None:
 
 ABOVE_ZERO = (
     "batch_size accumulation log_every checkpoint_every samples max_steps max_images max_minutes threads init_std "
-    "evaluation_samples objective.substeps objective.min_snr objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
+    "evaluation_samples objective.substeps objective.min_snr "
+    "objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
 )
 NOT_NEGATIVE = (
-    "clip_norm objective.guidance_scale objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
+    "clip_norm objective.guidance_scale "
+    "objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
     "optimizer.momentum optimizer.weight_decay discriminator_optimizer.momentum discriminator_optimizer.weight_decay "
     "schedule.warmup schedule.final data.rotate"
 )
-SHARES = "ema objective.label_dropout objective.label_smoothing data.shift optimizer.betas discriminator_optimizer.betas"
+SHARES = (
+    "ema objective.label_dropout objective.label_smoothing data.shift optimizer.betas discriminator_optimizer.betas"
+)
 
 
 def check_ranges(config: TrainConfig) -> None:

@@ -42,7 +42,7 @@ class Diffusion(Objective):
 class Distillation(Objective):
     """One step of a student for several guided steps of its teacher (Salimans & Ho, 2022; Meng et al., 2023).
 
-    The student's scheduler is the teacher's. Its error is that of the clean image which would lead where the teacher went.
+    Both have the same scheduler. The error is that of the clean image which would lead where the teacher went.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -56,7 +56,7 @@ class Distillation(Objective):
         self.substeps = self.config.objective.substeps
         if total % (self.model.num_inference_steps * self.substeps):
             raise ConfigError(
-                f"objective.substeps: {self.substeps} for each of {self.model.num_inference_steps} steps of the student "
+                f"objective.substeps: {self.substeps} for each of the student's {self.model.num_inference_steps} steps "
                 f"do not divide the schedule's {total} timesteps evenly"
             )
         self.scheduler.set_timesteps(self.model.num_inference_steps * self.substeps)
@@ -99,8 +99,9 @@ def load_teacher(name: str, student: GenHubDiffusion) -> GenHubDiffusion:
     except LoadError as error:
         raise ConfigError(f"objective.teacher: {error}") from error
     for key, value in teacher.scheduler.config.items():
-        if student.scheduler.config[key] != value:
-            raise ConfigError(f"model.scheduler.{key}: {student.scheduler.config[key]}, but {value} at {name}; the same")
+        own = student.scheduler.config[key]
+        if own != value:
+            raise ConfigError(f"model.scheduler.{key}: {own!r} where the teacher {name} has {value!r}; use the same")
     return teacher.requires_grad_(False)
 
 

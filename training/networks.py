@@ -18,14 +18,14 @@ def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[G
     model_class = CLASSES[arguments.pop("class")]
     shared = {"image_size": size, "channels": channels}
     conditional = model_class.__name__ in ("GenHubCGAN", "GenHubClassifier") or reads_label(arguments)
-    optional = model_class.__name__ == "GenHubDiffusion" and bool(data.class_names)
+    labelled = conditional or (model_class.__name__ == "GenHubDiffusion" and bool(data.class_names))
     if (conditional or reads_label(config.discriminator)) and not data.class_names:
         raise ConfigError(
             f"dataset: {data.source} has no labels, and this recipe needs them; "
             "name the column with --data.label_column, or choose an unconditional recipe"
         )
     try:
-        model = model_class(**arguments, **shared, **({"class_names": data.class_names} if conditional or optional else {}))
+        model = model_class(**arguments, **shared, **({"class_names": data.class_names} if labelled else {}))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
     model.initialize(config.init, config.init_std)

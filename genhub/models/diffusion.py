@@ -13,7 +13,7 @@ from torch import nn
 
 from genhub.errors import nearest
 from genhub.latents import sample_latents
-from genhub.models.base import GenHubModel, Labels
+from genhub.models.base import Labels
 from genhub.models.latent import MAX_IMAGES, PriorModel, batches, check_seed, check_truncation, check_whole, evaluating
 
 MAX_GUIDANCE = 30.0
@@ -88,13 +88,6 @@ class GenHubDiffusion(PriorModel):
         x = F.pixel_unshuffle(noisy, self.patch)  # (n, C·p², H/p, W/p)
         classes = self.class_embedding(condition) if self.class_names else None
         return F.pixel_shuffle(self.unet(x, timesteps, class_labels=classes).sample, self.patch)
-
-    def initialize(self, scheme: str, std: float = 0.02) -> None:
-        """As every model does; then classes start without effect and predictions at zero (Dhariwal & Nichol, 2021)."""
-        super().initialize(scheme, std)
-        nn.init.zeros_(self.unet.conv_out.weight)
-        if self.class_names:
-            nn.init.normal_(self.class_embedding.weight, std=0.02)
 
     def guided(
         self, noisy: torch.Tensor, timesteps: torch.Tensor, condition: torch.Tensor | None, scale: float

@@ -56,6 +56,11 @@ class ImageSet:
     def image_shape(self) -> tuple[int, int, int]:
         return tuple(self.images.shape[1:])
 
+    def subset(self, index: torch.Tensor) -> ImageSet:
+        """The images (m, C, H, W) at int64 indices (m,), in that order and as often as they are given."""
+        labels = None if self.labels is None else self.labels[index]
+        return dataclasses.replace(self, images=self.images[index], labels=labels)
+
     def to(self, device: torch.device) -> ImageSet:
         labels = None if self.labels is None else self.labels.to(device)
         return dataclasses.replace(self, images=self.images.to(device), labels=labels)

@@ -11,7 +11,7 @@ from genhub.data import ImageSet
 from training.config import ConfigError, TrainConfig, parse_config, read_recipe, recipe_names, to_yaml
 from training.networks import build_networks
 
-SHAPES = {"digits": (1, 8, 8), "ylecun/mnist": (1, 28, 28), "uoft-cs/cifar10": (3, 32, 32)}
+SHAPES = {"digits": (1, 8, 8), "ylecun/mnist": (1, 28, 28), "uoft-cs/cifar10": (3, 32, 32), "art": (3, 128, 128)}
 
 
 def images_like(dataset: str) -> ImageSet:

@@ -13,10 +13,14 @@ from training.config import DataConfig
 
 
 def augment(images: torch.Tensor, config: DataConfig, noise: Noise) -> torch.Tensor:
-    """Flip, rotate and shift signed images (n, C, H, W), each image by its own draw; borders are mirrored."""
+    """Sharpen, flip, rotate and shift signed images (n, C, H, W), each image by its own draw; borders are mirrored."""
     n = len(images)
+    if config.sharpen:
+        images = sharpen(images, config.sharpen)
     if config.flip:
         images = torch.where(noise.uniform(1, 1, 1) < 0.5, images.flip(3), images)
+    if config.vertical_flip:
+        images = torch.where(noise.uniform(1, 1, 1) < 0.5, images.flip(2), images)
     if config.rotate or config.shift:
         angle = (noise.uniform() * 2 - 1) * math.radians(config.rotate)
         offset = (noise.uniform(2) * 2 - 1) * 2 * config.shift  # the grid spans 2
@@ -27,6 +31,42 @@ def augment(images: torch.Tensor, config: DataConfig, noise: Noise) -> torch.Ten
         grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
         images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     return images
+
+
+def sharpen(images: torch.Tensor, amount: float) -> torch.Tensor:
+    """Unsharp mask: signed images plus ``amount`` times what a 3×3 binomial blur removes, cut off at [-1, 1]."""
+    line = images.new_tensor([0.25, 0.5, 0.25])
+    kernel = (line[:, None] * line).expand(images.shape[1], 1, 3, 3)
+    blurred = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), kernel, groups=images.shape[1])
+    return (images + amount * (images - blurred)).clamp(-1, 1)
+
+
+def cutmix(
+    images: torch.Tensor, condition: torch.Tensor | None, share: float, noise: Noise
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Paste a rectangle of the neighbour into a share of the images, and mix class weights by area (Yun et al., 2019).
+
+    Images 2i and 2i + 1 of a batch are neighbours, so that how a batch is split does not matter. The area that stays is
+    uniform in [0, 1] before the rectangle is cut off at the border.
+
+    Args:
+        images: signed (n, C, H, W), n even. condition: class weights (n, num_classes) or None.
+    """
+    height, width = images.shape[2:]
+    side = (1 - noise.uniform()).sqrt() * (noise.uniform() < share)  # (n,), 0 where nothing is pasted
+    centre = noise.uniform(2)
+
+    def inside(length: int, middle: torch.Tensor) -> torch.Tensor:  # (n, length)
+        pixels = torch.arange(length, device=images.device) + 0.5
+        return (pixels - middle[:, None] * length).abs() < side[:, None] * length / 2
+
+    pasted = inside(height, centre[:, 0])[:, :, None] & inside(width, centre[:, 1])[:, None, :]  # (n, H, W)
+    neighbour = torch.arange(len(images), device=images.device) ^ 1
+    mixed = torch.where(pasted[:, None], images[neighbour], images)
+    if condition is None:
+        return mixed, None
+    taken = pasted.float().mean(dim=(1, 2))[:, None]
+    return mixed, (1 - taken) * condition + taken * condition[neighbour]
 
 
 def diffaugment(images: torch.Tensor, policies: Sequence[str], noise: Noise) -> torch.Tensor:

@@ -1,4 +1,8 @@
-"""What a training run is made of: typed, validated once, written into the run folder."""
+"""What a training run is made of: typed, validated once, written into the run folder.
+
+A recipe may extend another one: ``base: cifar10/dcgan-3`` takes that recipe's keys and replaces those that it gives
+itself, however deep; lists are replaced whole.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ DEFAULT_RECIPE = "digits/cgan"
 
 @dataclasses.dataclass(kw_only=True)
 class DataConfig:
-    """How the dataset is read and augmented.
+    """How the dataset is read, chosen from and augmented.
 
     Args:
         split: name of the split that is trained on.
@@ -34,9 +38,16 @@ class DataConfig:
         channels: 1 (grey) or 3 (colour); None keeps those of the first image.
         limit: use only the first so many images.
         streaming: read while training instead of decoding everything first; for sets that do not fit in memory.
-        flip: mirror half of the images horizontally.
+        outliers: share of the training images that is left out: those that ``outlier_model`` reconstructs worst.
+        outlier_model: an autoencoder of these images: a bundled name, a folder such as a run's ``final/``, a Hub id.
+        oversample: train on so many times the images, drawn from the set with replacement. The budget counts images
+            seen, so a larger set makes no longer run: it is seen less often, and some images more often than others.
+        sharpen: weight of an unsharp mask on the training images; 0 leaves them.
+        flip, vertical_flip: mirror half of the images horizontally, vertically.
         rotate: largest rotation in degrees, either way.
         shift: largest shift as a share of the side, in both directions.
+        cutmix: share of the images that get a rectangle of another one, with its share of that one's label (Yun et al.,
+            2019).
     """
 
     split: str = "train"
@@ -46,9 +57,15 @@ class DataConfig:
     channels: Literal[1, 3] | None = None
     limit: int | None = None
     streaming: bool = False
+    outliers: float = 0.0
+    outlier_model: str | None = None
+    oversample: float = 1.0
+    sharpen: float = 0.0
     flip: bool = False
+    vertical_flip: bool = False
     rotate: float = 0.0
     shift: float = 0.0
+    cutmix: float = 0.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -209,7 +226,34 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """A recipe by its name in training/recipes, or by the path of a YAML file. Raises ConfigError."""
+    """A recipe by its name in training/recipes, or by the path of a YAML file, with its bases resolved.
+
+    Raises ConfigError.
+    """
+    recipe, seen = read_file(name), [name]
+    while "base" in recipe:
+        base = recipe.pop("base")
+        if not isinstance(base, str) or base in seen:
+            raise ConfigError(f"{seen[-1]}: base: expected the name of another recipe, got {base!r}")
+        for key in ("name", "description"):
+            if key not in recipe:
+                raise ConfigError(f"{seen[-1]}: {key}: missing; a recipe with a base must give its own")
+        seen.append(base)
+        recipe = merged(read_file(base), recipe)
+    return recipe
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``changes``; mappings are merged key by key, everything else is replaced."""
+    result = {**base, **changes}
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            result[key] = merged(base[key], value)
+    return result
+
+
+def read_file(name: str) -> dict[str, Any]:
+    """A recipe as it is written, by name or path. Raises ConfigError."""
     path = RECIPES / f"{name}.yaml"
     if not path.is_file():
         path = Path(name).expanduser()
@@ -327,6 +371,26 @@ def check_values(config: TrainConfig) -> None:
         raise ConfigError("max_steps, max_images, max_minutes: give at least one; a run needs an end")
     if config.batch_size % config.accumulation:
         raise ConfigError(f"accumulation: {config.accumulation} does not divide the batch size {config.batch_size}")
+    check_data(config)
+
+
+def check_data(config: TrainConfig) -> None:
+    """Raise ConfigError for choices of images that do not go together."""
+    data = config.data
+    if bool(data.outliers) != (data.outlier_model is not None):
+        raise ConfigError(
+            "data.outliers, data.outlier_model: give the share that is left out together with the autoencoder that "
+            f"finds it, or neither; got {data.outliers} and {data.outlier_model!r}"
+        )
+    if data.oversample < 1:
+        raise ConfigError(f"data.oversample: expected at least 1, got {data.oversample}; use data.limit for fewer")
+    if data.streaming and (data.outliers or data.oversample != 1):
+        raise ConfigError("data.streaming: a stream has no outliers to find and cannot be oversampled; leave it out")
+    if data.cutmix and config.batch_size // config.accumulation % 2:
+        raise ConfigError(
+            f"data.cutmix: mixes pairs of neighbours, got {config.batch_size // config.accumulation} images at once; "
+            "make batch_size / accumulation even"
+        )
 
 
 def check_unused(section: Any, reads: set[str], where: str, reader: str) -> None:
@@ -375,10 +439,11 @@ NOT_NEGATIVE = (
     "clip_norm objective.guidance_scale "
     "objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
     "optimizer.momentum optimizer.weight_decay discriminator_optimizer.momentum discriminator_optimizer.weight_decay "
-    "schedule.warmup schedule.final data.rotate"
+    "schedule.warmup schedule.final data.rotate data.sharpen data.oversample"
 )
 SHARES = (
-    "ema objective.label_dropout objective.label_smoothing data.shift optimizer.betas discriminator_optimizer.betas"
+    "ema objective.label_dropout objective.label_smoothing data.shift data.outliers "
+    "optimizer.betas discriminator_optimizer.betas"
 )
 
 
@@ -388,6 +453,7 @@ def check_ranges(config: TrainConfig) -> None:
         (ABOVE_ZERO, "more than 0", lambda x: 0 < x < math.inf),
         (NOT_NEGATIVE, "at least 0", lambda x: 0 <= x < math.inf),
         (SHARES, "at least 0 and less than 1", lambda x: 0 <= x < 1),
+        ("data.cutmix", "a share from 0 to 1", lambda x: 0 <= x <= 1),
         ("seed", "0…2³²−1", lambda x: 0 <= x < 2**32),
     )
     for keys, expected, holds in rules:

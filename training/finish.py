@@ -51,9 +51,7 @@ def in_memory(data: ImageSet | StreamedSet) -> ImageSet:
 
 def subset(data: ImageSet, n: int) -> ImageSet:
     """``n`` of the images, always the same and out of the whole set: many sets are sorted by class."""
-    chosen = torch.randperm(len(data), generator=stream(0, "subset"))[:n]
-    labels = None if data.labels is None else data.labels[chosen]
-    return dataclasses.replace(data, images=data.images[chosen], labels=labels)
+    return data.subset(torch.randperm(len(data), generator=stream(0, "subset"))[:n])
 
 
 def finish(run: Run) -> Path:

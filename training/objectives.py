@@ -14,7 +14,7 @@ from torch import nn
 from genhub import images as im
 from genhub import losses
 from genhub.models import GenHubDiscriminator, GenHubModel, GenHubVAE
-from training.augment import augment, diffaugment
+from training.augment import augment, cutmix, diffaugment
 from training.batches import Batches, Noise
 from training.config import TrainConfig
 from training.optimization import Updater
@@ -28,7 +28,7 @@ class Part:
 
     images: torch.Tensor  # signed (n, C, H, W), augmented
     labels: torch.Tensor | None  # int64 (n,)
-    condition: torch.Tensor | None  # class weights (n, num_classes)
+    condition: torch.Tensor | None  # class weights (n, num_classes), mixed where images are
     noise: Noise
 
 
@@ -88,12 +88,13 @@ class Objective:
             key = (self.config.seed, number)
             noise = Noise(key, (start, start + size), batches.global_size, batches.device)
             images = augment(im.to_signed(pixels[first : first + size]), self.config.data, noise)
-            images = images.contiguous(memory_format=torch.channels_last)
             part_labels = condition = None
             if labels is not None:
                 part_labels = labels[first : first + size]
                 condition = F.one_hot(part_labels, len(batches.data.class_names)).float()
-            yield Part(images, part_labels, condition, noise)
+            if self.config.data.cutmix:
+                images, condition = cutmix(images, condition, self.config.data.cutmix, noise)
+            yield Part(images.contiguous(memory_format=torch.channels_last), part_labels, condition, noise)
 
     def model_condition(self, part: Part) -> torch.Tensor | None:
         return part.condition if self.model.class_names else None
@@ -129,7 +130,7 @@ class Classification(Objective):
 
     def loss(self, part: Part) -> tuple[torch.Tensor, Logs]:
         logits = self.run_model(part.images).float()
-        loss = F.cross_entropy(logits, part.labels, label_smoothing=self.config.objective.label_smoothing)
+        loss = F.cross_entropy(logits, part.condition, label_smoothing=self.config.objective.label_smoothing)
         return loss, {"accuracy": (logits.argmax(dim=1) == part.labels).float().mean()}
 
 

@@ -51,6 +51,7 @@ from training.objectives import VAE, VAEGAN, Adversarial, Autoencoder, Classific
 from training.optimization import schedule_factor
 from training.records import Log, Meter, samples, save_sheet, spread
 from training.runs import choose_run, interruption, set_threads
+from training.selection import find_outliers, record_outliers, select
 
 OBJECTIVES = {
     "autoencoder": Autoencoder,
@@ -61,6 +62,7 @@ OBJECTIVES = {
     "diffusion": Diffusion,
     "distillation": Distillation,
 }
+READING = ("split", "image_column", "label_column", "image_size", "channels", "limit", "streaming")  # of DataConfig
 PROBE = 2000  # held-out images, and samples, behind the quality of a checkpoint
 QUALITY = ("frechet_distance", "error_rate", "reconstruction_mse", "denoising_error")  # smaller is better
 
@@ -74,10 +76,10 @@ class Run:
 
     def __init__(self, config: TrainConfig, accelerator: Accelerator, folder: Path) -> None:
         self.config, self.accelerator, self.folder = config, accelerator, folder
-        options = {k: v for k, v in dataclasses.asdict(config.data).items() if k not in ("flip", "rotate", "shift")}
-        self.data = load_images(config.dataset, **options)
+        self.data = load_images(config.dataset, **{key: getattr(config.data, key) for key in READING})
+        self.outliers = find_outliers(self.data, config.data, folder)
         self.batches = Batches(
-            self.data,
+            select(self.data, config, self.outliers),
             config.batch_size,
             accelerator.process_index,
             accelerator.num_processes,
@@ -309,6 +311,8 @@ def train(options: argparse.Namespace, overrides: list[str]) -> int:
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", to_yaml(config))
+        if run.outliers:
+            record_outliers(run.outliers, config.data, folder)
     accelerator.wait_for_everyone()
     if config.trackers:
         accelerator.init_trackers("genhub", init_kwargs={"trackio": {"name": folder.name, "resume": "allow"}})

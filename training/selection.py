@@ -1,0 +1,71 @@
+"""Which images of a set are trained on: outliers left out, the rest drawn with replacement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+import genhub
+from genhub.data import ImageSet, StreamedSet
+from genhub.errors import LoadError
+from genhub.images import to_signed
+from genhub.models import GenHubAE
+from training.batches import stream
+from training.checkpoints import write_text
+from training.config import ConfigError, DataConfig, TrainConfig
+
+RECORD = "outliers.json"  # in the run folder
+AT_ONCE = 500  # images
+
+
+def find_outliers(data: ImageSet | StreamedSet, config: DataConfig, folder: Path) -> list[int]:
+    """Indices of the images that ``config`` leaves out, sorted; those recorded in the run folder if it has a record.
+
+    Sums of floats differ between machines, and with them the images at the border: hence the record.
+    Raises ConfigError.
+    """
+    if not config.outliers:
+        return []
+    if (folder / RECORD).is_file():
+        return json.loads((folder / RECORD).read_text(encoding="utf-8"))["dropped"]
+    worst = reconstruction_errors(data, config.outlier_model).topk(int(config.outliers * len(data)))
+    return sorted(worst.indices.tolist())
+
+
+def record_outliers(dropped: list[int], config: DataConfig, folder: Path) -> None:
+    record = {"model": config.outlier_model, "share": config.outliers, "dropped": dropped}
+    write_text(folder / RECORD, json.dumps(record) + "\n")
+
+
+def select(data: ImageSet | StreamedSet, config: TrainConfig, dropped: list[int]) -> ImageSet | StreamedSet:
+    """The images that are trained on: without ``dropped``, and oversampled as ``config.data`` says."""
+    if dropped:
+        kept = torch.ones(len(data), dtype=torch.bool)
+        kept[dropped] = False
+        data = data.subset(kept.nonzero().squeeze(1))
+    if config.data.oversample > 1:
+        count = round(config.data.oversample * len(data))
+        data = data.subset(torch.randint(len(data), (count,), generator=stream(config.seed, "oversample")))
+    return data
+
+
+def reconstruction_errors(data: ImageSet, name: str) -> torch.Tensor:
+    """Mean squared error (n,) of each image under an autoencoder. Raises ConfigError."""
+    try:
+        model = genhub.load(name)
+    except LoadError as error:
+        raise ConfigError(f"data.outlier_model: {error}") from error
+    if not isinstance(model, GenHubAE) or model.image_shape != data.image_shape:
+        raise ConfigError(
+            f"data.outlier_model: expected an autoencoder of {data.image_shape} images, {name} is a "
+            f"{type(model).__name__} of {model.image_shape}; train one with the dataset's recipe 'ae'"
+        )
+    errors = []
+    for start in range(0, len(data), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        images = to_signed(data.images[part])
+        labels = data.labels[part] if model.class_names else None
+        errors.append((model.reconstruct(images, labels=labels, batch_size=AT_ONCE) - images).square().mean((1, 2, 3)))
+    return torch.cat(errors)

@@ -1,0 +1,246 @@
+"""Train a list of systems at one budget and set them side by side.
+
+    python training/study.py cifar10 --images 300000 --dataset FOLDER --output FOLDER
+
+trains every recipe of training/recipes/cifar10 on the same number of images seen, the cheapest first, each by the
+ordinary training command in a process of its own. Stopped or killed, the same command continues where it was; finished
+runs are skipped, a row that fails is left with its reason and tried again next time. Options after ``--`` go to
+training/train.py: ``-- --mixed-precision bf16``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+
+from genhub.data import load_images
+from genhub.errors import DataError, nearest
+from training.checkpoints import write_text
+from training.config import ConfigError, TrainConfig, parse_config, read_recipe, recipe_names
+from training.costs import step_flops
+from training.runs import interruption
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIED = ("autoencoder", "vae", "vae_gan", "adversarial", "diffusion")  # objectives
+ASSESSMENTS = 6  # per run: each costs 2,000 images and their features
+LOG_LINES = 100  # per run, at least, as far as there are steps
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+    """One recipe with one seed, and where its run lies."""
+
+    recipe: str
+    seed: int
+    config: TrainConfig
+    flops: float  # per image seen
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.output / f"seed-{self.seed}" / self.config.name
+
+    @property
+    def log(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
+    def failure(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.failed")
+
+    @property
+    def title(self) -> str:
+        return f"{self.recipe}, seed {self.seed}"
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / "metrics.json").is_file()
+
+
+def choose_recipes(names: list[str]) -> list[str]:
+    """Recipes by name; the name of a folder stands for all that ``STUDIED`` trains in it. Raises ConfigError."""
+    known = recipe_names()
+    folders = sorted({name.split("/")[0] for name in known})
+    chosen: dict[str, None] = {}
+    for name in names:
+        if name in folders:
+            inside = [n for n in known if n.startswith(f"{name}/")]
+            chosen |= dict.fromkeys(n for n in inside if read_recipe(n)["objective"]["type"] in STUDIED)
+        elif name in known:
+            chosen[name] = None
+        else:
+            raise ConfigError(f"{name}: no such recipe or folder of recipes; {nearest(name, [*folders, *known])}")
+    return list(chosen)
+
+
+def plan(options: argparse.Namespace, overrides: list[str]) -> list[Job]:
+    """All jobs, one seed after the other, the cheapest recipes first. Raises ConfigError, DataError."""
+    configs = {name: parse_config(read_recipe(name), overrides) for name in options.names}
+    datasets = sorted({config.dataset for config in configs.values()})
+    if len(datasets) > 1:
+        raise ConfigError(f"recipes: of one dataset per study, these have {', '.join(datasets)}")
+    data = load_images(options.dataset or datasets[0], limit=1, **reading(next(iter(configs.values()))))
+    flops = {name: step_flops(config, data) for name, config in configs.items()}
+    order = sorted(configs, key=lambda name: (flops[name], name))
+    return [Job(name, s, configs[name], flops[name], options.output) for s in range(options.seeds) for name in order]
+
+
+def reading(config: TrainConfig) -> dict[str, Any]:
+    keys = ("split", "image_column", "label_column", "image_size", "channels")
+    return {key: getattr(config.data, key) for key in keys}
+
+
+def command(job: Job, options: argparse.Namespace, overrides: list[str]) -> list[str]:
+    """The training command of a job: it starts the run, or continues it where there is one."""
+    critic_steps = job.config.objective.critic_steps
+    steps = math.ceil(options.images / (job.config.batch_size * critic_steps))
+    settings = {
+        "seed": job.seed,
+        "output-dir": job.folder.parent,
+        "max-images": options.images,
+        "max-steps": "null",
+        "max-minutes": "null",
+        "checkpoint-every": math.ceil(steps / ASSESSMENTS),
+        "log-every": max(1, min(job.config.log_every, steps // LOG_LINES)),
+        "threads": max(1, cores() // options.jobs),
+    } | ({"dataset": options.dataset} if options.dataset else {})
+    started = (job.folder / "config.yaml").is_file()
+    what = ["--resume", str(job.folder)] if started else ["--recipe", job.recipe]
+    flags = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    return [sys.executable, str(ROOT / "training" / "train.py"), *what, *flags, *overrides]
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """Hold a lock on a study, as a file descriptor that its runs inherit: they may outlive a killed study.
+
+    Raises ConfigError where the study, or a run that it left behind, is still at work.
+    """
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"--output: a study or a run of it is still at work in {folder}; wait") from error
+        yield file.fileno()
+
+
+def start(job: Job, options: argparse.Namespace, overrides: list[str], lock: int) -> subprocess.Popen:
+    """Begin or continue a run. Its session is its own, so that Ctrl-C reaches it once, through the study."""
+    if job.folder.is_dir() and not (job.folder / "config.yaml").is_file():
+        shutil.rmtree(job.folder)  # killed before it was a run; its name would be taken
+    job.failure.unlink(missing_ok=True)
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with job.log.open("ab") as log:
+        return subprocess.Popen(
+            command(job, options, overrides),
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+
+
+def last_words(log: Path) -> str:
+    """Why a run failed, as its log ends."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["no output"])[-1].removeprefix("error: ")
+
+
+def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], lock: int) -> bool:
+    """Run what is not done, ``options.jobs`` at once. False if the user interrupts."""
+    waiting = [job for job in jobs if not job.done]
+    print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are done, {len(waiting)} to do", flush=True)
+    running: dict[Job, tuple[subprocess.Popen, float]] = {}
+    with interruption() as interrupted:
+        while running or (waiting and not interrupted.is_set()):
+            while waiting and len(running) < options.jobs and not interrupted.is_set():
+                job = waiting.pop(0)
+                running[job] = start(job, options, overrides, lock), time.monotonic()
+                print(f"{job.title}: started, {job.flops / 1e9:.3g} GFLOP per image", flush=True)
+            if interrupted.is_set():
+                for process, _ in running.values():
+                    process.terminate()  # it writes a checkpoint and ends
+                for process, _ in running.values():
+                    process.wait()
+            for job, (process, began) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[job]
+                minutes = (time.monotonic() - began) / 60
+                if job.done:
+                    print(f"{job.title}: done after {minutes:.1f} minutes", flush=True)
+                elif not interrupted.is_set():
+                    write_text(job.failure, last_words(job.log) + "\n")
+                    print(f"{job.title}: failed: {last_words(job.log)}", flush=True)
+            time.sleep(0.2)
+        return not interrupted.is_set()
+
+
+def remember(options: argparse.Namespace, overrides: list[str]) -> None:
+    """Keep the study's terms in its folder. Raises ConfigError where it was begun on others."""
+    path = options.output / "study.json"
+    terms = {"images": options.images, "overrides": overrides}
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != terms:
+            raise ConfigError(f"--output: {options.output} holds a study of {before}, got {terms}; use another")
+    options.output.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(terms) + "\n")
+
+
+def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The study's own options, and those after ``--``."""
+    mine, overrides = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="recipes, or a folder of training/recipes such as cifar10 or mnist")
+    parser.add_argument("--images", type=int, help="budget of every run, in images seen")
+    parser.add_argument("--dataset", help="read instead of the recipes' own; a folder or a Hub id")
+    parser.add_argument("--output", type=Path, required=True, help="where runs and tables lie")
+    parser.add_argument("--seeds", type=int, default=1, help="runs per recipe, with seeds 0, 1, …")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once; they share this machine's cores")
+    options = parser.parse_args(mine)
+    for name in ("seeds", "jobs", "images"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    if not options.names or options.images is None:
+        raise ConfigError("give recipes, or the name of their folder, and --images")
+    options.names = choose_recipes(options.names)
+    return options, overrides
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        options, overrides = parse(sys.argv[1:] if argv is None else argv)
+        jobs = plan(options, overrides)
+        remember(options, overrides)
+        with alone(options.output) as lock:
+            return 0 if run_all(jobs, options, overrides, lock) else 130
+    except (ConfigError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -68,6 +68,8 @@ CASES = [
     ("autoencoder", {"reconstruction": "bce"}, {"loss"}),
     ("vae", {}, {"loss", "reconstruction", "kl"}),
     ("vae", {"reconstruction": "bce", "beta": 0.5}, {"loss", "reconstruction", "kl"}),
+    ("diffusion", {}, {"loss", "error"}),
+    ("diffusion", {"label_dropout": 0.5, "min_snr": 1.0}, {"loss", "error"}),
     ("classifier", {}, {"loss", "accuracy"}),
     ("classifier", {"label_smoothing": 0.1}, {"loss", "accuracy"}),
     ("adversarial", {"loss": "bce"}, GAN_LOGS),

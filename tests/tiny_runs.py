@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tiny
 import torch
 import torch._dynamo  # torch.optim imports it late: here, so that forks need not
 import yaml
@@ -49,6 +50,9 @@ NETWORKS = {
     "vae_gan": {"class": "GenHubVAE", "latent_dim": 4, "encoder": ENCODER, "decoder": DECODER},
     "classifier": {"class": "GenHubClassifier", "stages": CLASSIFIER},
 }
+
+DENOISER = {"class": "GenHubDiffusion", **tiny.DENOISER, "patch": 2, "guidance_scale": 1.0}
+NETWORKS |= {"diffusion": DENOISER, "distillation": DENOISER}
 
 
 def tiny_recipe(kind: str = "adversarial", **changes: Any) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class ObjectiveConfig:
         r1: weight of the zero-centred gradient penalty on real images (Mescheder et al., 2018).
         diffaugment: any of ``color``, ``translation``, ``cutout`` on real and fake alike (Zhao et al., 2020).
         label_dropout: diffusion: share of images shown without their class, for guidance (Ho & Salimans, 2021).
-        min_snr: diffusion, distillation: largest weight of a timestep's error in the clean image (Hang et al., 2023).
+        min_snr: diffusion, distillation: largest weight of a timestep's error in the clean image (Hang et al., 2023); 0
+            weighs all predictions alike.
         teacher: distillation: a diffusion model of the same shape: bundled name, folder or Hub id.
         substeps: distillation: steps of the teacher that one of the student's stands for.
         guidance_scale: distillation: of the teacher; the student then needs none.
@@ -103,7 +104,7 @@ class ObjectiveConfig:
     r1: float = 0.0
     diffaugment: list[Literal["color", "translation", "cutout"]] = dataclasses.field(default_factory=list)
     label_dropout: float = 0.1
-    min_snr: float = 5.0
+    min_snr: float = 0.0
     teacher: str = ""
     substeps: int = 4
     guidance_scale: float = 1.0
@@ -432,11 +433,11 @@ def check_networks(config: TrainConfig) -> None:
 
 ABOVE_ZERO = (
     "batch_size accumulation log_every checkpoint_every samples max_steps max_images max_minutes threads init_std "
-    "evaluation_samples objective.substeps objective.min_snr "
+    "evaluation_samples objective.substeps "
     "objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
 )
 NOT_NEGATIVE = (
-    "clip_norm objective.guidance_scale "
+    "clip_norm objective.guidance_scale objective.min_snr "
     "objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
     "optimizer.momentum optimizer.weight_decay discriminator_optimizer.momentum discriminator_optimizer.weight_decay "
     "schedule.warmup schedule.final data.rotate data.sharpen data.oversample"

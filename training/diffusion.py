@@ -20,7 +20,7 @@ from training.objectives import Logs, Objective, Part
 
 
 class Diffusion(Objective):
-    """Error of the prediction at random timesteps, weighted by min-SNR-γ (Hang et al., 2023).
+    """Error of the prediction at random timesteps, plain or weighted by min-SNR-γ (Hang et al., 2023).
 
     For guidance, some images are shown without their class (Ho & Salimans, 2021).
     """
@@ -34,9 +34,15 @@ class Diffusion(Objective):
             condition = condition * (part.noise.uniform(1) >= self.config.objective.label_dropout)
         predicted = self.run_model(scheduler.add_noise(part.images, noise, timesteps), timesteps, condition)
         error = prediction_error(self.model, predicted, part.images, noise, timesteps)
-        ratio = signal_to_noise(scheduler, timesteps)
-        weight = losses.min_snr_weight(scheduler.config.prediction_type, ratio, self.config.objective.min_snr)
-        return (weight * error).mean(), {"error": error.mean()}
+        return (self.weight(timesteps) * error).mean(), {"error": error.mean()}
+
+    def weight(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """(n,) how much each error counts."""
+        gamma = self.config.objective.min_snr
+        if not gamma:
+            return torch.ones_like(timesteps, dtype=torch.float32)
+        ratio = signal_to_noise(self.model.scheduler, timesteps)
+        return losses.min_snr_weight(self.model.scheduler.config.prediction_type, ratio, gamma)
 
 
 class Distillation(Objective):
@@ -71,7 +77,7 @@ class Distillation(Objective):
         made = to_clean(self.scheduler, predicted, x, start)
         error = (made - target).square().flatten(1).mean(dim=1)
         # Truncated: the first step sees no image at all, where the ratio is zero, and must count too.
-        weight = signal_to_noise(self.scheduler, start).clamp(min=1, max=self.config.objective.min_snr)
+        weight = signal_to_noise(self.scheduler, start).clamp(min=1, max=self.config.objective.min_snr or None)
         return (weight * error).mean(), {"error": error.mean()}
 
     @torch.no_grad()

@@ -56,12 +56,6 @@ class GenHubDiffusion(PriorModel):
 
         super().__init__(image_size=image_size, channels=channels, class_names=class_names)
         self.patch = check_whole(patch, "patch", 1, image_size)
-        depth = len(unet.get("block_out_channels", ())) or 4
-        if image_size % (self.patch * 2 ** (depth - 1)):
-            raise ValueError(
-                f"patch: images of {image_size} pixels cannot be cut into patches of {patch} and then halved "
-                f"{depth - 1} times; use fewer blocks or another patch"
-            )
         self.scheduler = build(DDIMScheduler, scheduler, {}, "scheduler")
         if self.scheduler.config.prediction_type == "epsilon" and self.scheduler.alphas_cumprod[-1] == 0:
             raise ValueError(
@@ -75,6 +69,12 @@ class GenHubDiffusion(PriorModel):
         fixed = {"sample_size": image_size // self.patch, "in_channels": planes, "out_channels": planes}
         fixed |= {"class_embed_type": "identity" if self.class_names else None, "num_class_embeds": None}
         self.unet = build(UNet2DModel, unet, fixed, "unet")
+        depth = len(self.unet.config.block_out_channels)
+        if image_size % (self.patch * 2 ** (depth - 1)):
+            raise ValueError(
+                f"patch: images of {image_size} pixels cannot be cut into patches of {patch} and then halved "
+                f"{depth - 1} times; use fewer blocks or another patch"
+            )
         if self.class_names:  # linear in the class weights: mixtures of classes, and zeros for no class
             width = self.unet.time_embedding.linear_2.out_features
             self.class_embedding = nn.Linear(len(self.class_names), width, bias=False)

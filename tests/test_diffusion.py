@@ -1,0 +1,226 @@
+"""Diffusion: what the network predicts, how samples come of it, and how few steps are taught to do for many."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from accelerate import Accelerator
+from tiny_runs import reset_accelerate, tiny_recipe
+
+from genhub import GenHubDiffusion
+from genhub.data import load_images
+from genhub.losses import min_snr_weight
+from training.batches import Batches
+from training.config import ConfigError, parse_config
+from training.diffusion import Distillation, held_out_error, levels, prediction_error, signal_to_noise, to_clean
+from training.networks import build_networks
+
+KINDS = ("epsilon", "sample", "v_prediction")
+DIGITS = load_images("digits", limit=64)
+
+
+def build(kind: str = "v_prediction", more: dict | None = None, **changes) -> GenHubDiffusion:
+    """A colour model; ``more`` is merged into its scheduler, ``changes`` replace arguments."""
+    scheduler = {**tiny.DENOISER["scheduler"], "prediction_type": kind, "rescale_betas_zero_snr": kind != "epsilon"}
+    arguments = {**tiny.DENOISER, "patch": 2, "guidance_scale": 1.0, **tiny.COLOUR}
+    return GenHubDiffusion(**{**arguments, **changes, "scheduler": {**scheduler, **(more or {})}})
+
+
+def exact(scheduler, images: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    """What a network without error predicts."""
+    if scheduler.config.prediction_type == "v_prediction":
+        return scheduler.get_velocity(images, noise, timesteps)
+    return noise if scheduler.config.prediction_type == "epsilon" else images
+
+
+@pytest.fixture
+def drawn() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images in [-1, 1], noise, and timesteps neither the first nor the last."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(6, 3, 8, 8, generator=generator) * 2 - 1
+    return images, torch.randn(6, 3, 8, 8, generator=generator), torch.tensor([1, 50, 200, 500, 800, 950])
+
+
+# -- predictions
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exact_prediction_has_no_error_and_says_the_image(kind, drawn):
+    images, noise, timesteps = drawn
+    model = build(kind)
+    noisy = model.scheduler.add_noise(images, noise, timesteps)
+    predicted = exact(model.scheduler, images, noise, timesteps)
+    assert prediction_error(model, predicted, images, noise, timesteps).max() < 1e-10
+    assert prediction_error(model, predicted + 1, images, noise, timesteps) == pytest.approx(torch.ones(6))
+    assert (to_clean(model.scheduler, predicted, noisy, timesteps) - images).abs().max() < 1e-3
+
+
+def test_the_weight_makes_all_kinds_of_prediction_count_alike(drawn):
+    """The same wrong idea of the image costs the same, whatever the network is asked for."""
+    images, noise, timesteps = drawn
+    wrong = images + 0.1
+    costs = []
+    for kind in KINDS:
+        model = build(kind, more={"rescale_betas_zero_snr": False})
+        alpha, sigma = levels(model.scheduler, timesteps)
+        noisy = alpha * images + sigma * noise
+        implied = (noisy - alpha * wrong) / sigma  # the noise that belongs to the wrong image
+        predicted = exact(model.scheduler, wrong, implied, timesteps)
+        ratio = signal_to_noise(model.scheduler, timesteps)
+        costs.append(min_snr_weight(kind, ratio, 5.0) * prediction_error(model, predicted, images, noise, timesteps))
+    assert torch.allclose(costs[0], costs[1], rtol=1e-2)
+    assert torch.allclose(costs[0], costs[2], rtol=1e-2)
+    assert torch.allclose(costs[1], 0.01 * signal_to_noise(model.scheduler, timesteps).clamp_max(5), rtol=1e-2)
+    with pytest.raises(ValueError, match="prediction: expected epsilon, sample or v_prediction, got 'x'"):
+        min_snr_weight("x", timesteps, 5.0)
+
+
+# -- sampling
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [1, 4, 7])
+def test_a_perfect_denoiser_samples_the_image_that_it_knows(kind, steps, monkeypatch):
+    model = build(kind).eval()
+    known = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1)) * 1.8 - 0.9
+
+    def forward(noisy, timesteps, condition):
+        alpha, sigma = levels(model.scheduler, timesteps)
+        return exact(model.scheduler, known.expand_as(noisy), (noisy - alpha * known) / sigma, timesteps)
+
+    monkeypatch.setattr(model, "forward", forward)
+    assert (model.generate(2, seed=0, num_inference_steps=steps) - known).abs().max() < 5e-2
+
+
+def test_guidance_goes_from_the_prediction_without_class_through_the_one_with_it(drawn):
+    model = tiny.build("diffusion-labelled")
+    images, _, timesteps = drawn
+    condition = model.condition([0, 1, 2, 0, 1, 2], 6)
+    with torch.no_grad():
+        plain, without = model(images, timesteps, condition), model(images, timesteps, torch.zeros(6, 3))
+        assert (plain - without).abs().max() > 1e-3
+        for scale in (0.0, 1.0, 3.0):
+            expected = without + scale * (plain - without)
+            assert (model.guided(images, timesteps, condition, scale) - expected).abs().max() < 1e-4
+    assert (model.generate(2, labels=1, seed=0, guidance_scale=1) - model.generate(2, labels=1, seed=0)).abs().max() > 0
+
+
+def test_the_callback_sees_every_step():
+    model, seen = tiny.build("diffusion"), []
+    images = model.generate(3, seed=5, batch_size=2, callback=lambda *step: seen.append(step))
+    assert [i for i, _, _ in seen] == [0, 1, 2, 3] * 2
+    assert [len(x) for _, x, _ in seen] == [2] * 4 + [1] * 4
+    assert torch.equal(seen[3][1].clamp(-1, 1), images[:2])
+    assert all(x.shape == clean.shape and clean.abs().max() <= 1 for _, x, clean in seen)
+    assert seen[0][1].std() > seen[3][1].std()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_inference_steps": 0}, "num_inference_steps: expected a whole number from 1 to 1000, got 0"),
+        ({"num_inference_steps": 1001}, "num_inference_steps: expected a whole number from 1 to 1000"),
+        ({"guidance_scale": float("nan")}, "guidance_scale: expected a number from 0 to 30, got nan"),
+        ({"guidance_scale": True}, "guidance_scale: expected a number from 0 to 30, got True"),
+        ({"truncation": 2}, "truncation: expected a number from 0 to 1, got 2"),
+        ({"n": 0}, "n: expected a whole number from 1"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.build("diffusion").generate(**options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch": 3}, "patch: images of 8 pixels cannot be cut into patches of 3"),
+        ({"patch": 8}, "and then halved 1 times"),
+        ({"unet": {"block_out_chanels": [8]}}, "unet.block_out_chanels: .*block_out_channels"),
+        ({"unet": {"in_channels": 3}}, "unet.in_channels: UNet2DModel is not given it here"),
+        ({"more": {"beta_shedule": "linear"}}, "scheduler.beta_shedule: .*beta_schedule"),
+        ({"more": {"beta_schedule": "steep"}}, "scheduler: steep"),
+        ({"kind": "epsilon", "more": {"rescale_betas_zero_snr": True}}, "prediction_type: with rescale_betas_zero_snr"),
+    ],
+)
+def test_arguments_that_make_no_model(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build(**changes)
+
+
+# -- distillation
+
+
+def distillation(folder, model: GenHubDiffusion, student: dict | None = None, **objective) -> Distillation:
+    """A student that is to learn from a teacher saved in ``folder``."""
+    reset_accelerate()
+    model.metadata = {"name": "teacher"}
+    model.save_pretrained(folder)
+    arguments = {"class": "GenHubDiffusion", **tiny.DENOISER, "patch": 2, "guidance_scale": 1.0, **(student or {})}
+    options = {"teacher": str(folder), "substeps": 5, "guidance_scale": 2.0, **objective}
+    recipe = tiny_recipe("distillation", model=arguments, init_from=str(folder), objective=options)
+    config = parse_config(recipe)
+    network, _ = build_networks(config, DIGITS)
+    return Distillation(config, Accelerator(), network, None)
+
+
+def teacher(**scheduler) -> GenHubDiffusion:
+    torch.manual_seed(0)
+    arguments = {**tiny.DENOISER, "scheduler": {**tiny.DENOISER["scheduler"], **scheduler}}
+    return GenHubDiffusion(
+        **arguments, patch=2, guidance_scale=1.0, image_size=8, channels=1, class_names=DIGITS.class_names
+    ).eval()
+
+
+def test_a_step_of_a_student_for_one_of_its_teacher_is_already_right(tmp_path):
+    calm = {"clip_sample": False}
+    student = {"scheduler": {**tiny.DENOISER["scheduler"], **calm}}
+    setup = distillation(tmp_path, teacher(**calm), student, substeps=1, guidance_scale=1.0)
+    batches = Batches(DIGITS, 8, 0, 1, 0, torch.device("cpu"))
+    assert setup.loss(next(setup.parts(batches, 0)))[0] < 1e-5
+    other = distillation(tmp_path, teacher(**calm), student, substeps=5, guidance_scale=3.0)
+    assert other.loss(next(other.parts(batches, 0)))[0] > 1e-4
+
+
+def test_the_target_leads_where_the_teacher_went(tmp_path, drawn):
+    setup = distillation(
+        tmp_path, teacher(clip_sample=False), {"scheduler": {**tiny.DENOISER["scheduler"], "clip_sample": False}}
+    )
+    start = 999 - 250 * torch.arange(4)
+    x, end = torch.randn(2, 4, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    target = setup.clean_image(x, end, start)
+    alpha, sigma = levels(setup.scheduler, start)
+    velocity = alpha * (x - alpha * target) / sigma - sigma * target
+    setup.scheduler.set_timesteps(4)
+    assert (setup.scheduler.batch_step_no_noise(velocity, start, x) - end).abs().max() < 1e-2
+
+
+def test_a_student_learns(tmp_path):
+    setup = distillation(tmp_path, teacher())
+    batches = Batches(DIGITS, 32, 0, 1, 0, torch.device("cpu"))
+    losses = [setup.update(batches, 0)["loss"].item() for _ in range(30)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("student", "objective", "message"),
+    [
+        ({}, {"teacher": "nowhere/at-all"}, "objective.teacher: nowhere/at-all"),
+        ({}, {"teacher": "vae-mnist"}, "objective.teacher: vae-mnist: holds a GenHubVAE"),
+        ({}, {"substeps": 3}, "objective.substeps: 3 for each of the student's 4 steps do not divide"),
+        ({"scheduler": {"prediction_type": "sample"}}, {}, "model.scheduler.beta_schedule: 'linear' where the teacher"),
+        ({"unet": {**tiny.DENOISER["unet"], "block_out_channels": [8, 12]}}, {}, "init_from: .*of another shape"),
+    ],
+)
+def test_students_that_cannot_learn(tmp_path, student, objective, message):
+    with pytest.raises(ConfigError, match=message):
+        distillation(tmp_path, teacher(), student, **objective)
+
+
+def test_the_held_out_error_is_the_same_each_time_and_tells_better_from_worse():
+    good, bad = teacher(), teacher()
+    with torch.no_grad():
+        bad.unet.conv_out.weight.mul_(10)
+    assert held_out_error(good, DIGITS) == held_out_error(good, DIGITS, batch_size=64)
+    assert held_out_error(good, DIGITS) < held_out_error(bad, DIGITS)

@@ -44,7 +44,7 @@ def files(folder: Path) -> set[str]:
 # -- a whole run ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["adversarial", "autoencoder", "vae", "vae_gan", "classifier"])
+@pytest.mark.parametrize("kind", ["adversarial", "autoencoder", "vae", "vae_gan", "classifier", "diffusion"])
 def test_run_folder(tmp_path, capsys, kind):
     assert run(tmp_path, tiny_recipe(kind, max_steps=3, checkpoint_every=2)) == 0
     folder = tmp_path / "tiny"

@@ -70,6 +70,8 @@ def tiny_recipe(kind: str = "adversarial", **changes: Any) -> dict[str, Any]:
         "threads": 1,
         "data": {"limit": 64},
     }
+    if kind == "diffusion":
+        recipe["evaluation_samples"] = 64
     if kind in ("adversarial", "vae_gan"):
         recipe["discriminator"] = {"stages": DISCRIMINATOR}
     return recipe | changes

@@ -31,6 +31,7 @@ PIPELINE_TAGS = {
     "GenHubVAE": "unconditional-image-generation",
     "GenHubGAN": "unconditional-image-generation",
     "GenHubCGAN": "unconditional-image-generation",
+    "GenHubDiffusion": "unconditional-image-generation",
     "GenHubClassifier": "image-classification",
     "GenHubDiscriminator": "image-classification",
 }
@@ -39,6 +40,7 @@ FAMILIES = {
     "GenHubVAE": "vae",
     "GenHubGAN": "gan",
     "GenHubCGAN": "conditional-gan",
+    "GenHubDiffusion": "diffusion",
     "GenHubClassifier": "classifier",
     "GenHubDiscriminator": "discriminator",
 }

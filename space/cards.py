@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from statistics import mean
 
 from genhub import ModelInfo
-from space.catalog import FAMILIES, Dataset, Family
+from space.catalog import Dataset, Family, abilities, family_of
+from space.inference import Engine
 from space.result import Failure, Result
+from space.view import View
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One image of a gallery. ``doubt`` says that the judge sees another class than was asked for."""
+    """One image of a gallery. ``doubt`` says that the judge sees another class than was asked for; ``href`` is the
+    page about it."""
 
     src: str
     alt: str
     doubt: bool
+    href: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Card:
 
     name: str
     family: Family
+    slow: bool
     pictures: list[Picture]
     waiting: int
     live: bool
@@ -45,43 +51,52 @@ class Card:
     failure: str | None
 
 
-def make_card(info: ModelInfo, n: int, result: Result | Failure | None, dataset: Dataset) -> Card:
+def make_card(info: ModelInfo, view: View, result: Result | Failure | None, engine: Engine) -> Card:
     """The card of a model whose result is there, failed, or is still to come."""
-    family = FAMILIES[info.model_class]
+    dataset = engine.catalog[view.dataset]
+    family = family_of(info)
     shown = result if isinstance(result, Result) else None
     bars = histogram(shown, dataset) if shown and shown.judged else []
     return Card(
         name=info.name,
         family=family,
-        pictures=pictures(info, shown, dataset, family) if shown else [],
-        waiting=0 if result else n,
+        slow=abilities(info).slow,
+        pictures=pictures(info, shown, view, engine) if shown else [],
+        waiting=0 if result else engine.job(view, info.name).n,
         live=bool(shown and shown.live),
         facts=facts(shown, dataset) + recorded_fact(info) if shown else [],
-        note=note(shown, dataset) if shown else None,
+        note=note(shown, view, dataset) if shown else None,
         bars=bars,
         bars_text=", ".join(f"{bar.name}: {bar.count}" for bar in bars if bar.count),
         failure=result.reason if isinstance(result, Failure) else None,
     )
 
 
-def pictures(info: ModelInfo, result: Result, dataset: Dataset, family: Family) -> list[Picture]:
+def pictures(info: ModelInfo, result: Result, view: View, engine: Engine) -> list[Picture]:
+    query = dataclasses.replace(view, models=(info.name,)).query(engine.catalog)
+    dataset = engine.catalog[view.dataset]
     found = []
-    names = dataset.class_names
     for i, src in enumerate(result.data_uris):
-        asked = names[result.labels[i]] if result.labels else None
-        seen = names[result.judged[i]] if result.judged else None
-        maker = f"{family.title} {info.name}"
-        alt = f"{dataset.title} image {i + 1} of {result.job.n} by {maker}"
-        alt += f", reconstructed from {result.source}" if result.source else ""
-        alt += f"; asked for: {asked}" if asked is not None else ""
-        alt += f"; the judge sees: {seen}" if seen is not None else ""
-        found.append(Picture(src, alt, None not in (asked, seen) and seen != asked))
+        seen, asked = dataset.class_name(result.judged, i), dataset.class_name(result.labels, i)
+        doubt = None not in (asked, seen) and seen != asked
+        found.append(Picture(src, describe(info, result, dataset, i), doubt, f"picture?{query}&i={i}"))
     return found
+
+
+def describe(info: ModelInfo, result: Result, dataset: Dataset, i: int) -> str:
+    """One image in words, for those who do not see it."""
+    text = f"{dataset.title} image {i + 1} of {result.job.n} by {family_of(info).title} {info.name}"
+    asked, seen = dataset.class_name(result.labels, i), dataset.class_name(result.judged, i)
+    text += f", reconstructed from {result.source}" if result.source else ""
+    text += f"; asked for: {asked}" if asked is not None else ""
+    text += f"; the judge sees: {seen}" if seen is not None else ""
+    return text
 
 
 def facts(result: Result, dataset: Dataset) -> list[tuple[str, str, str]]:
     """(what, value, remark) of time, size and judgement."""
     where = "on this machine" if result.live else "measured beforehand"
+    where = f"{result.steps} denoising step{'' if result.steps == 1 else 's'}, {where}" if result.steps else where
     rows = [
         ("Time per image", duration(result.seconds), where),
         ("Parameters", count(result.parameters), f"{result.parameters:,}"),
@@ -94,18 +109,25 @@ def facts(result: Result, dataset: Dataset) -> list[tuple[str, str, str]]:
         right = round(result.accuracy * result.job.n)
         what = "still read as the class" if result.source else "read as the class asked for"
         rows.append(("Class accuracy", f"{100 * result.accuracy:.0f} %", f"{right} of {result.job.n} {what}"))
-    return rows
+    return [*rows, ("Sharpness", f"{mean(result.sharpness):.3f}", "variance of the Laplacian: edges, and noise too")]
 
 
-def note(result: Result, dataset: Dataset) -> str:
+def note(result: Result, view: View, dataset: Dataset) -> str:
     """What was asked of the model, in a few words."""
+    parts = []
     if result.source:
-        return f"What is left of the images of {result.source} after packing and unpacking."
-    if result.labels is None:
-        return "The chosen class plays no part in these."
-    if result.job.label is None:
-        return f"Asked for {dataset.class_names[0]}, {dataset.class_names[1]}, … in turn."
-    return f"Asked for {dataset.class_names[result.job.label]} every time."
+        parts.append(f"What is left of the images of {result.source} after packing and unpacking.")
+    elif result.labels is None:
+        parts.append("The chosen class plays no part in these.")
+    elif result.job.label is None:
+        parts.append(f"Asked for {dataset.class_names[0]}, {dataset.class_names[1]}, … in turn.")
+    else:
+        parts.append(f"Asked for {dataset.class_names[result.job.label]} every time.")
+    if result.job.n < view.n:
+        parts.append(f"The first {result.job.n} only, as each takes so long.")
+    if result.job.truncation != view.truncation:
+        parts.append("Truncation plays no part here.")
+    return " ".join(parts)
 
 
 def histogram(result: Result, dataset: Dataset) -> list[Bar]:

@@ -1,11 +1,16 @@
-"""What there is to compare: the bundled models by dataset, with a name and an honest line for each family."""
+"""What there is to look at: the bundled models by dataset, what each can do, and an honest line for each family."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
+import json
+from collections.abc import Sequence
 
+import genhub
 from genhub import ModelInfo, list_models
+from genhub.models.latent import LatentModel
 
 JUDGE = "GenHubClassifier"
 
@@ -40,7 +45,23 @@ FAMILIES = {  # model class → family, in the order in which they are shown
         "Conditional GAN",
         "The same contest with the class given to both sides: it draws what it is asked for, or fails visibly.",
     ),
+    "GenHubDiffusion": Family(
+        "diffusion",
+        "Diffusion",
+        "Starts from pure noise and removes a little of it at every step. Careful work, and the slowest here.",
+    ),
+    "GenHubStableDiffusion": Family(
+        "sd",
+        "Stable Diffusion",
+        "Denoises in a small latent space, led by a sentence. The real ones are over a hundred times larger.",
+    ),
 }
+HYBRID = Family(
+    "hybrid",
+    "VAE-GAN",
+    "A variational autoencoder whose pictures a critic judges: it packs like one and is sharp like the other.",
+)
+FEW_STEPS = 4  # up to so many denoising steps a model answers as quickly as the others
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits"}  # in the order in which they are offered
 SOURCES = ("GenHubCGAN", "GenHubVAE", "GenHubGAN")  # whose images an autoencoder is given, best first
 
@@ -69,6 +90,61 @@ class Dataset:
 
     def model(self, name: str) -> ModelInfo:
         return next(model for model in self.models if model.name == name)
+
+    def class_name(self, labels: Sequence[int] | None, i: int) -> str | None:
+        """The name of label ``i``; None where there are no labels."""
+        return None if labels is None else self.class_names[labels[i]]
+
+    def able(self, ability: str) -> list[ModelInfo]:
+        """The models with an ability, which is a field of ``Abilities``."""
+        return [info for info in self.models if getattr(abilities(info), ability)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Abilities:
+    """What a model can be asked for, read off its class and its ``config.json`` without loading it.
+
+    Attributes:
+        generates: images from a seed.
+        truncates: with the latents multiplied by less than 1.
+        walks: images from given latents, quickly.
+        reconstructs: images from images.
+        steps: of denoising for one image; None for a model that needs one pass.
+        slow: takes seconds rather than milliseconds.
+    """
+
+    generates: bool
+    truncates: bool
+    walks: bool
+    reconstructs: bool
+    steps: int | None
+    slow: bool
+
+
+@functools.cache
+def abilities(info: ModelInfo) -> Abilities:
+    kind = getattr(genhub, info.model_class)
+    asked = inspect.signature(kind.generate).parameters if hasattr(kind, "generate") else {}
+    config = info.folder / "config.json"
+    steps = None
+    if "num_inference_steps" in asked:
+        steps = json.loads(config.read_text(encoding="utf-8")).get("num_inference_steps") if config.is_file() else None
+    slow = "num_inference_steps" in asked and not (steps and steps <= FEW_STEPS)
+    return Abilities(
+        generates=bool(asked),
+        truncates="truncation" in asked,
+        walks=issubclass(kind, LatentModel) and not slow,
+        reconstructs=hasattr(kind, "reconstruct"),
+        steps=steps,
+        slow=slow,
+    )
+
+
+def family_of(info: ModelInfo) -> Family:
+    """The family of a model that is offered. A VAE that is kept with a critic is a hybrid."""
+    if info.model_class == "GenHubVAE" and (info.folder / "discriminator").is_dir():
+        return HYBRID
+    return FAMILIES[info.model_class]
 
 
 def read_catalog() -> dict[str, Dataset]:

@@ -1,59 +1,82 @@
-"""The inference layer: cached models, cached results, one comparison computed at a time. Knows nothing of Gradio."""
+"""The inference layer: cached models, cached results, one thing computed at a time. Knows nothing of Gradio."""
 
 from __future__ import annotations
 
 import collections
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 
 import genhub
 from genhub.images import to_signed, to_uint8
-from genhub.models.latent import PriorModel
-from space.catalog import Dataset
+from space.catalog import Dataset, abilities
+from space.lane import Busy, Lane
 from space.result import Failure, Job, Result
 from space.view import View
-from space.zerogpu import on_gpu
+from space.zerogpu import on_gpu, spaces
+
+__all__ = ["Busy", "Engine"]
 
 MAX_RESULTS = 256  # of at most 40 images: below 100 MB with their PNGs and data URIs
-WAIT_SECONDS = 30.0
+MAX_SLOW = 10  # images of a model that takes seconds for each
 QUICK_SECONDS = 0.25
 T = TypeVar("T")
 
 
-class Busy(RuntimeError):
-    """The compute lane did not become free in time."""
-
-
 class Engine:
-    """Answers views. Bundled models are loaded when first asked for and stay; results are kept, newest first."""
+    """Answers views and other questions. Bundled models are loaded when first asked for and stay; results are kept,
+    newest first."""
 
     def __init__(self, catalog: Mapping[str, Dataset]) -> None:
         self.catalog = catalog
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.models: dict[str, genhub.GenHubModel] = {}
-        self.results: collections.OrderedDict[Job, Result] = collections.OrderedDict()
-        self.free = threading.Lock()  # the lane: held while computing
+        self.models: dict[tuple[str, str], Any] = {}
+        self.critics: dict[str, genhub.GenHubDiscriminator] = {}
+        self.results: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
+        self.lane = Lane()
         self.kept = threading.Lock()  # held while touching ``results``
         self.compute = on_gpu(self.compute_here)
+        self.work = on_gpu(self.work_here)
+
+    # -- comparisons ----------------------------------------------------------------------------------------------
 
     def compare(self, view: View) -> list[Result | Failure]:
         """One result per model of the view, in its order; computes those that are not kept. Raises Busy."""
-        kept = self.kept_results(view)
-        if all(result is not None and result.live for result in kept):
-            return kept
-        with self.lane():
-            missing = [job for job in self.jobs(view) if not ((kept := self.recall(job)) and kept.live)]
-            failures: dict[Job, Failure] = {}
-            ready = [job for job in missing if self.prepare(job, view.dataset, failures)]
-            made = {result.job: result for result in self.compute(ready, view.dataset)}
-            for result in made.values():
-                self.keep(result)
-        return [made.get(job) or failures.get(job) or self.recall(job) for job in self.jobs(view)]
+        made = {result.job: result for result in self.each(view, view.models)}
+        return [made[job] for job in self.jobs(view)]
+
+    def each(self, view: View, models: tuple[str, ...]) -> Iterator[Result | Failure]:
+        """The results of some models of a view as they become ready: kept ones first, slow ones last. Raises Busy.
+
+        The lane is held while a model computes, not between two of them.
+        """
+        jobs = [job for job in self.jobs(view) if job.model in models]
+        kept = {job: self.recall(job) for job in jobs}
+        missing = [job for job in jobs if kept[job] is None or not self.is_final(kept[job])]
+        yield from (kept[job] for job in jobs if job not in missing)
+        quick = [job for job in missing if not self.is_slow(job)]
+        # A borrowed GPU is asked for once for all of them; one's own computer shows each as soon as it is there.
+        parts = [quick] if spaces and quick else [[job] for job in quick]
+        for part in parts + [[job] for job in missing if self.is_slow(job)]:
+            yield from self.make(part, view.dataset)
+
+    def make(self, jobs: list[Job], dataset_name: str) -> list[Result | Failure]:
+        """Compute jobs in the lane, without asking what is kept but for what the wait may have brought. Raises Busy."""
+        with self.lane.turn():
+            made: dict[Job, Result | Failure] = {}
+            for job in jobs:
+                kept = self.recall(job)
+                if kept is not None and self.is_final(kept):
+                    made[job] = kept
+                elif failure := self.prepare(job):
+                    made[job] = failure
+            for result in self.compute([job for job in jobs if job not in made], dataset_name):
+                made[result.job] = result
+                self.keep(result.job, result)
+        return [made[job] for job in jobs]
 
     def kept_results(self, view: View) -> list[Result | None]:
         """What is kept of a view, None for each model that would have to compute. Never computes."""
@@ -61,52 +84,95 @@ class Engine:
 
     def jobs(self, view: View) -> list[Job]:
         """The view's jobs. What cannot be told the class has the same job whatever the class."""
-        dataset = self.catalog[view.dataset]
-        found = []
-        for name in view.models:
-            info = dataset.model(name)
-            asked = dataset.source if info.model_class == "GenHubAE" else info
-            label = view.label if asked is not None and asked.class_names else None
-            found.append(Job(name, label, view.seed, view.n))
-        return found
+        return [self.job(view, name) for name in view.models]
 
-    def keep(self, result: Result) -> None:
+    def job(self, view: View, name: str) -> Job:
+        dataset = self.catalog[view.dataset]
+        info = dataset.model(name)
+        asked = info if abilities(info).generates else dataset.source
+        label = view.label if asked is not None and asked.class_names else None
+        truncation = view.truncation if asked is not None and abilities(asked).truncates else 1.0
+        n = min(view.n, MAX_SLOW) if abilities(info).slow else view.n
+        return Job(view.dataset, name, label, view.seed, n, truncation)
+
+    def is_slow(self, job: Job) -> bool:
+        return abilities(self.catalog[job.dataset].model(job.model)).slow
+
+    def is_final(self, result: Result) -> bool:
+        """Whether a kept result is as good as a new one. Slow models are not asked for what was made beforehand."""
+        return result.live or self.is_slow(result.job)
+
+    # -- other questions ------------------------------------------------------------------------------------------
+
+    def run(self, work: Callable[..., T], *args: Hashable, dataset: str, models: tuple[str, ...] = ()) -> T:
+        """``work(engine, *args)`` in the lane, with ``models`` of ``dataset`` loaded. Its answer, not None, is kept.
+
+        ``work`` is a function of a module, so that a borrowed GPU can run it in a process of its own. Raises Busy, and
+        LoadError for a model that cannot be loaded.
+        """
+        key = (work.__qualname__, dataset, *args)
+        if (kept := self.recall(key)) is not None:
+            return kept
+        with self.lane.turn():
+            if (kept := self.recall(key)) is None:
+                for name in models:
+                    self.load(dataset, name)
+                kept = self.work(work, args)
+                self.keep(key, kept)
+        return kept
+
+    def work_here(self, work: Callable[..., T], args: tuple[Hashable, ...]) -> T:
+        return work(self, *args)
+
+    # -- what is kept ---------------------------------------------------------------------------------------------
+
+    def keep(self, key: Hashable, result: Any) -> None:
         with self.kept:
-            self.results[result.job] = result
-            self.results.move_to_end(result.job)
+            self.results[key] = result
+            self.results.move_to_end(key)
             while len(self.results) > MAX_RESULTS:
                 self.results.popitem(last=False)
 
-    def recall(self, job: Job) -> Result | None:
+    def recall(self, key: Hashable) -> Any:
         with self.kept:
-            if job in self.results:
-                self.results.move_to_end(job)
-            return self.results.get(job)
+            if key in self.results:
+                self.results.move_to_end(key)
+            return self.results.get(key)
 
-    @contextmanager
-    def lane(self) -> Iterator[None]:
-        if not self.free.acquire(timeout=WAIT_SECONDS):
-            raise Busy("Too many visitors are waiting for this machine; please try again in a minute.")
-        try:
-            yield
-        finally:
-            self.free.release()
+    # -- models ---------------------------------------------------------------------------------------------------
 
-    def prepare(self, job: Job, dataset_name: str, failures: dict[Job, Failure]) -> bool:
-        """Load what a job needs, in the process that stays. Notes a failure in words and returns False."""
-        dataset = self.catalog[dataset_name]
+    def load(self, dataset: str, name: str) -> Any:
+        """A bundled model, ready to be asked for the classes of a dataset. In the lane only. Raises LoadError."""
+        if (dataset, name) not in self.models:
+            model = genhub.load(name, local_files_only=True)
+            several = hasattr(model, "for_dataset")  # one that is asked in words for whatever there is
+            self.models[dataset, name] = model.for_dataset(dataset) if several else model.to(self.device)
+        return self.models[dataset, name]
+
+    def critic(self, name: str) -> genhub.GenHubDiscriminator:
+        """The critic that is kept with a model. In the lane only. Raises LoadError where there is none."""
+        if name not in self.critics:
+            critic = genhub.GenHubDiscriminator.from_pretrained(name, subfolder="discriminator", local_files_only=True)
+            self.critics[name] = critic.to(self.device)
+        return self.critics[name]
+
+    def prepare(self, job: Job) -> Failure | None:
+        """Load what a job needs, in the process that stays. A failure says in words what is wrong."""
+        dataset = self.catalog[job.dataset]
         needed = [job.model, dataset.judge]
         try:
-            if dataset.model(job.model).model_class == "GenHubAE":
+            if not abilities(dataset.model(job.model)).generates:
                 if dataset.source is None:
                     raise genhub.LoadError("An autoencoder has no prior, and no other model of this dataset is here.")
                 needed.append(dataset.source.name)
             for name in needed:
-                if name is not None and name not in self.models:
-                    self.models[name] = genhub.load(name, local_files_only=True).to(self.device)
-        except genhub.LoadError as error:
-            failures[job] = Failure(job, str(error))
-        return job not in failures
+                if name is not None:
+                    self.load(job.dataset, name)
+        except (genhub.LoadError, ImportError) as error:
+            return Failure(job, str(error))
+        return None
+
+    # -- computing ------------------------------------------------------------------------------------------------
 
     def compute_here(self, jobs: list[Job], dataset_name: str) -> list[Result]:
         """Results of jobs whose models are loaded."""
@@ -116,10 +182,16 @@ class Engine:
         return list(made.values())
 
     def answer(self, job: Job, dataset: Dataset, made: Mapping[Job, Result]) -> Result:
-        model = self.models[job.model]
-        if isinstance(model, PriorModel):
+        model, info = self.models[job.dataset, job.model], dataset.model(job.model)
+        able = abilities(info)
+        if able.generates:
             labels = asked_labels(job, len(model.class_names)) if model.class_names else None
-            images, seconds = clock(lambda: model.generate(job.n, labels=labels, seed=job.seed).cpu())
+            options = {"truncation": job.truncation} if able.truncates else {}
+            away: list[float] = []
+            if able.slow and spaces is None:  # a borrowed GPU works in another process, where nobody waits
+                options["callback"] = lambda *_: away.append(self.lane.give_way())
+            images, seconds = clock(lambda: model.generate(job.n, labels=labels, seed=job.seed, **options).cpu())
+            seconds -= sum(away)
             source = None
         else:
             original = self.original(job, dataset, made)
@@ -129,7 +201,7 @@ class Engine:
         pixels = to_uint8(images)
         judged = None
         if dataset.judge is not None:
-            judged = tuple(self.models[dataset.judge].predict(pixels).argmax(dim=1).tolist())
+            judged = tuple(self.models[job.dataset, dataset.judge].predict(pixels).argmax(dim=1).tolist())
         return Result(
             job=job,
             pixels=pixels,
@@ -138,11 +210,12 @@ class Engine:
             seconds=seconds / job.n,
             parameters=model.num_parameters(),
             source=source,
+            steps=getattr(model, "num_inference_steps", None),
         )
 
     def original(self, job: Job, dataset: Dataset, made: Mapping[Job, Result]) -> Result:
         """The images that an autoencoder reconstructs: those of the dataset's source model for the same request."""
-        wanted = Job(dataset.source.name, job.label, job.seed, job.n)
+        wanted = Job(job.dataset, dataset.source.name, job.label, job.seed, job.n, job.truncation)
         return made.get(wanted) or self.recall(wanted) or self.answer(wanted, dataset, made)
 
 

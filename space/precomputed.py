@@ -41,6 +41,7 @@ def write(path: Path = FILE) -> None:
 def row_of(result: Result, dataset: Dataset) -> dict:
     job = result.job
     return {
+        "dataset": job.dataset,
         "model": job.model,
         "label": job.label,
         "seed": job.seed,
@@ -50,6 +51,7 @@ def row_of(result: Result, dataset: Dataset) -> dict:
         "seconds": float(f"{result.seconds:.3g}"),
         "parameters": result.parameters,
         "source": result.source,
+        "steps": result.steps,
         "made_by": fingerprints(result.job.model, result.source, dataset),
         "images": [base64.b64encode(image).decode() for image in result.pngs],
     }
@@ -60,25 +62,27 @@ def read(catalog: Mapping[str, Dataset], path: Path = FILE) -> list[Result]:
     if not path.is_file():
         return []
     rows = json.loads(path.read_text(encoding="utf-8"))
-    homes = {model.name: dataset for dataset in catalog.values() for model in dataset.models}
-    return [
-        result_of(row)
-        for row in rows
-        if row["model"] in homes and row["made_by"] == fingerprints(row["model"], row["source"], homes[row["model"]])
-    ]
+    return [result_of(row) for row in rows if is_current(row, catalog.get(row["dataset"]))]
+
+
+def is_current(row: Mapping, dataset: Dataset | None) -> bool:
+    if dataset is None or row["model"] not in [model.name for model in dataset.models]:
+        return False
+    return row["made_by"] == fingerprints(row["model"], row["source"], dataset)
 
 
 def result_of(row: Mapping) -> Result:
     decoded = [Image.open(io.BytesIO(base64.b64decode(image))) for image in row["images"]]
     pixels = [from_pil(image, 1 if image.mode == "L" else 3) for image in decoded]
     return Result(
-        job=Job(row["model"], row["label"], row["seed"], row["n"]),
+        job=Job(row["dataset"], row["model"], row["label"], row["seed"], row["n"]),
         pixels=torch.stack(pixels),
         labels=None if row["labels"] is None else tuple(row["labels"]),
         judged=None if row["judged"] is None else tuple(row["judged"]),
         seconds=row["seconds"],
         parameters=row["parameters"],
         source=row["source"],
+        steps=row["steps"],
         live=False,
     )
 
@@ -87,14 +91,16 @@ def fingerprints(model: str, source: str | None, dataset: Dataset) -> dict[str, 
     """A short hash of the weights of each model that took part."""
     folder = dataset.model(model).folder.parent
     names = [name for name in (model, source, dataset.judge) if name is not None]
-    return {name: fingerprint(folder / name / "model.safetensors") for name in names}
+    return {name: fingerprint(folder / name) for name in names}
 
 
-def fingerprint(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+def fingerprint(folder: Path) -> str:
+    """A short hash of all weights in a model's folder but its critic's."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        if path.parent.name != "discriminator":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -9,17 +9,19 @@ import io
 
 import torch
 
-from genhub.images import to_pil
+from genhub.images import signed_to_unit, to_pil, to_signed
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """One model's part of a comparison, and the key of its result. ``label`` None means all classes in turn."""
 
+    dataset: str
     model: str
     label: int | None
     seed: int
     n: int
+    truncation: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Result:
         seconds: time per image.
         parameters: of the model.
         source: for reconstructions, the model whose images were reconstructed.
+        steps: of denoising per image; None for models that need one pass.
         live: made by this process, as opposed to loaded from a file.
     """
 
@@ -44,6 +47,7 @@ class Result:
     seconds: float
     parameters: int
     source: str | None = None
+    steps: int | None = None
     live: bool = True
 
     @property
@@ -58,6 +62,11 @@ class Result:
         return [(self.judged or ()).count(label) for label in range(num_classes)]
 
     @functools.cached_property
+    def sharpness(self) -> tuple[float, ...]:
+        """Of each image: the variance of its Laplacian (Pech-Pacheco et al., 2000) on grey values in [0, 1]."""
+        return tuple(laplacian_variance(self.pixels).tolist())
+
+    @functools.cached_property
     def pngs(self) -> tuple[bytes, ...]:
         """Each image as PNG, pixel for pixel."""
         return tuple(png(image) for image in self.pixels)
@@ -65,7 +74,7 @@ class Result:
     @functools.cached_property
     def data_uris(self) -> tuple[str, ...]:
         """Each image as a data URI, so that a page carries its own pixels."""
-        return tuple("data:image/png;base64," + base64.b64encode(image).decode() for image in self.pngs)
+        return tuple(map(data_uri, self.pngs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +83,19 @@ class Failure:
 
     job: Job
     reason: str
+
+
+def laplacian_variance(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 images (n, C, H, W) to (n,)."""
+    grey = signed_to_unit(to_signed(pixels)).mean(dim=1)
+    middle = grey[:, 1:-1, 1:-1]
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    return (around - 4 * middle).flatten(1).var(dim=1)
+
+
+def data_uri(data: bytes, kind: str = "png") -> str:
+    """An image file as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def png(image: torch.Tensor) -> bytes:

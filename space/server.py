@@ -27,7 +27,7 @@ def build() -> Space:
     catalog = read_catalog()
     engine = Engine(catalog)
     for result in precomputed.read(catalog):
-        engine.keep(result)
+        engine.keep(result.job, result)
     server = Space(title="GenHub", docs_url=None, redoc_url=None)
     server.mount("/ui", StaticFiles(directory=ASSETS), name="ui")
     templates.globals["navigation"] = [page.PAGE for page in PAGES]

@@ -55,11 +55,12 @@ def page(browser, url):
 
 
 def settle(page):
-    """Wait until nothing is being asked and every card is live."""
+    """Wait until nothing is being asked and every card is live, or made beforehand by a slow model."""
     page.wait_for_function(
         """() => document.querySelector('#content').getAttribute('aria-busy') === 'false'
             && [...document.querySelectorAll('.card')].every(
-                card => card.querySelector('.origin')?.textContent === 'live')"""
+                card => card.querySelector('.origin') && (card.matches('[data-slow]')
+                    || card.querySelector('.origin').textContent === 'live'))"""
     )
 
 
@@ -254,11 +255,48 @@ def test_everything_can_be_reached_by_keyboard(page):
     page.goto("/?dataset=digits")
     settle(page)
     reached = []
-    for _ in range(20):
+    for _ in range(40):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.name || document.activeElement.id"))
-    for name in ("theme", "dataset", "class", "seed", "dice", "n", "models", "copy-link", "download", "copy-code"):
+    for name in (
+        "theme",
+        "dataset",
+        "class",
+        "seed",
+        "dice",
+        "n",
+        "truncation",
+        "models",
+        "copy-link",
+        "download",
+        "copy-code",
+    ):
         assert name in reached, f"{name} is not reached: {reached}"
+
+
+def test_an_image_is_looked_at_closely_by_keyboard(page):
+    page.goto("/?dataset=mnist&n=4&models=cgan-mnist")
+    settle(page)
+    links = page.locator(".pixels a")
+    links.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(links.nth(2)).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="A closer look")
+    expect(dialog.get_by_text("The judge sees")).to_be_visible()
+    large = dialog.locator("img.large")
+    assert large.evaluate_all(PIXELS)[0]["key"] == page.locator(".pixels img").nth(2).evaluate_all(PIXELS)[0]["key"]
+    with page.expect_download() as download:
+        dialog.get_by_role("link", name="Download PNG").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(links.nth(2)).to_be_focused()
+    address = links.nth(2).get_attribute("href")
+    page.goto(f"/{address}")
+    expect(page.get_by_role("heading", name="Image 2 of cgan-mnist")).to_be_visible()
+    expect(page.locator("img.large")).to_be_visible()
 
 
 def test_download_and_snippet_give_what_is_shown(page):

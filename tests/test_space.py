@@ -19,8 +19,10 @@ from genhub import hub
 from space import inference, zerogpu
 from space.cards import count, duration
 from space.catalog import read_catalog
+from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
+from space.lane import Lane
 from space.pages.compare import columns
 from space.result import Failure
 from space.server import build
@@ -83,6 +85,10 @@ def test_a_link_is_readable():
         ("n", "1000000000", MAX_IMAGES),
         ("n", "-inf", 1),
         ("n", "eight", 10),
+        ("truncation", "1.5", 1),
+        ("truncation", "-1", 0),
+        ("truncation", "nan", 1),
+        ("truncation", "half", 1),
     ],
 )
 def test_odd_numbers_are_replaced_and_said(field, text, value):
@@ -124,7 +130,7 @@ def test_no_link_is_too_odd_to_be_read():
         "9" * 30,
     ]
     for _ in range(3000):
-        fields = ("dataset", "class", "seed", "n", "models", "other")
+        fields = ("dataset", "class", "seed", "n", "models", "truncation", "other")
         params = {field: "".join(random.choice(pieces, random.integers(0, 4))) for field in fields}
         view, notes = read_view(params, CATALOG)
         again, quiet = read_view(dict(parse_qsl(view.query(CATALOG))), CATALOG)
@@ -143,6 +149,7 @@ def test_arguments_are_checked_not_corrected():
         "seed": [-1, 2**32, 1e20, "abc", None, True],
         "n": [0, MAX_IMAGES + 1, "many"],
         "models": [[], "cgan-digits", ["nope"], [{}], 5],
+        "truncation": [-0.1, 1.1, float("nan"), "half", None, True],
     }
     for field, values in bad.items():
         for value in values:
@@ -204,7 +211,7 @@ def test_results_and_models_are_kept(engine, monkeypatch):
     monkeypatch.setattr(engine, "compute", lambda *args: pytest.fail("computed twice"))
     assert engine.compare(view) == first
     monkeypatch.setattr(inference, "MAX_RESULTS", 2)
-    engine.keep(first[0])
+    engine.keep(first[0].job, first[0])
     assert len(engine.results) == 2
 
 
@@ -231,11 +238,80 @@ def test_one_comparison_computes_at_a_time(monkeypatch):
     assert all(None not in engine.kept_results(view) for view in views)
 
 
-def test_a_lane_that_stays_taken_is_said(monkeypatch):
+def test_a_lane_that_stays_taken_is_said():
     engine = Engine(CATALOG)
-    monkeypatch.setattr(inference, "WAIT_SECONDS", 0.01)
-    with engine.lane(), pytest.raises(Busy, match="try again"):
+    engine.lane.patience = 0.01
+    with engine.lane.turn(), pytest.raises(Busy, match="try again"):
         engine.compare(view_of("digits"))
+
+
+def test_a_line_that_is_too_long_is_said_at_once():
+    lane = Lane(places=0)
+    with lane.turn():
+        start = time.monotonic()
+        with pytest.raises(Busy), lane.turn():
+            pytest.fail("the lane was taken")
+        assert time.monotonic() - start < 1
+
+
+def test_long_work_lets_those_who_wait_go_first():
+    lane, order = Lane(), []
+
+    def work(name):
+        with lane.turn():
+            order.append(name)
+
+    with lane.turn():
+        threads = []
+        for name in "abc":
+            threads.append(threading.Thread(target=work, args=(name,)))
+            threads[-1].start()
+            while len(lane.line) <= len(threads):
+                time.sleep(0.001)
+        lane.give_way()
+        order.append("long")
+        lane.give_way()
+    assert order == ["a", "b", "c", "long"]
+    for thread in threads:
+        thread.join()
+    assert not lane.line
+
+
+def test_truncation_draws_images_together(engine):
+    def variance(truncation):
+        [result] = engine.compare(view_of("digits", n=12, truncation=truncation, models="cgan-digits", **{"class": 3}))
+        return result.pixels.float().var(dim=0).mean()
+
+    assert variance(0) < 0.01
+    assert variance(0) < variance(0.5) < variance(1)
+
+
+def test_work_is_kept_under_its_arguments(engine):
+    def work(engine, number):
+        return [number, len(engine.lane.line)]
+
+    first = engine.run(work, 7, dataset="digits")
+    assert first == [7, 1], "it did not hold the lane"
+    assert engine.run(work, 7, dataset="digits") is first
+    assert engine.run(work, 8, dataset="digits") == [8, 1]
+
+
+@pytest.mark.parametrize("dataset", CATALOG)
+def test_a_closer_look_names_its_opinions(engine, dataset):
+    for info in CATALOG[dataset].models:
+        view = view_of(dataset, n=4, models=info.name)
+        close = look(engine, view, 99)
+        assert close.i == 3
+        assert close.sharpness == close.result.sharpness[3] > 0
+        assert len(close.judge) == (3 if CATALOG[dataset].judge else 0)
+        if close.judge:
+            seen = CATALOG[dataset].class_name(close.result.judged, 3)
+            assert close.judge[0][0] == seen
+            assert 0.3 < sum(share for _, share in close.judge) <= 1.001
+        assert (close.critic is not None) == (info.folder / "discriminator").is_dir()
+        if close.critic:
+            places = {look(engine, view, i).critic.place for i in range(4)}
+            assert places == {1, 2, 3, 4}
 
 
 @pytest.fixture

@@ -153,14 +153,18 @@ def test_no_model_chosen_is_a_view_too():
 # -- the API ----------------------------------------------------------------------------------------------------------
 
 
-def test_compare_is_the_only_public_endpoint(api):
+def test_compare_is_public_and_describes_itself(api):
     described = api.view_api(return_format="dict")
-    assert list(described["named_endpoints"]) == ["/compare"]
+    assert "/compare" in described["named_endpoints"]
+    assert not {"/view", "/slow", "/closer"} & set(described["named_endpoints"])
     assert described["unnamed_endpoints"] == {}
     types = {
         p["parameter_name"]: p["python_type"]["type"] for p in described["named_endpoints"]["/compare"]["parameters"]
     }
-    assert types == {"dataset": "str", "label": "str", "seed": "int", "n": "int", "models": "None | list[str]"}
+    assert types == {
+        **{"dataset": "str", "label": "str", "seed": "int", "n": "int", "models": "None | list[str]"},
+        "truncation": "float",
+    }
 
 
 def test_compare_answers_a_program(api):
@@ -190,7 +194,9 @@ def test_the_queue_is_bounded_and_has_one_lane(served):
     queue = served.get_blocks()._queue
     assert queue.max_size == MAX_WAITING
     lanes = {fn.api_name: (fn.concurrency_id, fn.concurrency_limit) for fn in served.get_blocks().fns.values()}
-    assert lanes == {"compare": ("quick", 1), "view": ("quick", 1)}
+    assert set(lanes.values()) == {("quick", 1), ("patient", 1)}
+    assert lanes["view"][0] == "quick"
+    assert lanes["compare"][0] == "patient"
 
 
 @pytest.mark.parametrize("query", ["seed=%00&n=%ff", "=&&&=", "dataset", "x" * 9000, None, 5, {"a": 1}, ["b"]])

@@ -2,15 +2,19 @@
 "use strict";
 
 const PAUSE = 180; // milliseconds without a change before asking
+const SLOW_PAUSE = 900; // and before asking slow models too
+const ARROWS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -5, ArrowDown: 5 };
 let latest = 0; // number of the newest request; older answers are dropped
 let timer = 0;
 let drawn = ""; // the dataset whose classes and models the form offers
+let slowWork = Promise.resolve(); // slow models are asked once at a time
 
 function queryOf(form) {
   const fields = new FormData(form);
   const models = fields.getAll("models");
   const query = new URLSearchParams();
   for (const name of ["dataset", "class", "seed", "n"]) if (fields.has(name)) query.set(name, fields.get(name));
+  if (Number(fields.get("truncation")) !== 1) query.set("truncation", fields.get("truncation"));
   if (form.querySelector("[name=models]")) query.set("models", models.length ? models.join(",") : "none");
   return query.toString();
 }
@@ -26,27 +30,54 @@ async function update(query = queryOf($("#controls")), address = true) {
   clearTimeout(timer);
   const dataset = new FormData(form).get("dataset");
   $("#content").setAttribute("aria-busy", "true");
-  try {
-    const answer = await call("view", [query]);
+  const show = (part) => {
     if (mine !== latest) return;
-    $("#galleries").innerHTML = answer.galleries;
-    $("#reproduce").innerHTML = answer.reproduce;
-    $("#status").textContent = answer.status;
+    if (part.card) return showCard(part);
+    $("#galleries").innerHTML = part.galleries;
+    $("#reproduce").innerHTML = part.reproduce;
+    $("#status").textContent = part.status;
     if (drawn !== dataset) {
-      $("#choices").innerHTML = answer.choices;
+      $("#choices").innerHTML = part.choices;
       drawn = dataset;
       reveal();
     }
-    if (document.activeElement !== $("#seed")) $("#seed").value = answer.seed;
-    showNumber(answer.n);
-    if (address) showLink(answer.query);
-    showProblem("");
+    if (document.activeElement !== $("#seed")) $("#seed").value = part.seed;
+    showNumbers(part.n, part.truncation);
+    if (address) showLink(part.query);
+    oneStop();
+    askSlow(mine, part.query);
+  };
+  try {
+    await call("view", [query], show);
+    if (mine === latest) showProblem("");
   } catch (error) {
-    if (mine !== latest) return;
-    showProblem(error, () => update());
+    if (mine === latest) showProblem(error, () => update());
   } finally {
     if (mine === latest) $("#content").setAttribute("aria-busy", "false");
   }
+}
+
+function showCard({ model, card }) {
+  const old = document.getElementById(`card-${model}`);
+  if (!old) return;
+  const focused = old.contains(document.activeElement);
+  old.outerHTML = card;
+  oneStop();
+  if (focused) document.getElementById(`card-${model}`).querySelector("a")?.focus();
+}
+
+// Models that take seconds do not hold up the others: they are asked when the visitor has settled, one request at a time.
+function askSlow(mine, query) {
+  const waiting = () => mine === latest && $("[data-slow]:not([data-ready])");
+  if (!waiting()) return;
+  slowWork = slowWork.then(() => new Promise((done) => { setTimeout(done, SLOW_PAUSE); })).then(async () => {
+    if (!waiting()) return;
+    try {
+      await call("slow", [query], (part) => { if (mine === latest && part.card) showCard(part); });
+    } catch (error) {
+      if (mine === latest) showProblem(error, () => update());
+    }
+  });
 }
 
 function later() {
@@ -55,9 +86,33 @@ function later() {
   timer = setTimeout(() => update(), PAUSE);
 }
 
-function showNumber(n) {
+function showNumbers(n, truncation) {
   $("#n").value = n;
   $("#n-shown").textContent = n;
+  $("#truncation").value = truncation;
+  $("#truncation-shown").textContent = Number(truncation).toFixed(2);
+}
+
+// Each gallery is one stop of the Tab key; the arrows move inside it.
+function oneStop() {
+  for (const list of document.querySelectorAll("ul.pixels")) {
+    list.querySelectorAll("a").forEach((link, i) => { link.tabIndex = i ? -1 : 0; });
+  }
+}
+
+function walk(event) {
+  const link = event.target.closest("ul.pixels a");
+  if (!link || !(event.key in ARROWS)) return;
+  event.preventDefault();
+  const list = link.closest("ul");
+  const links = [...list.querySelectorAll("a")];
+  const columns = getComputedStyle(list).gridTemplateColumns.split(" ").length;
+  const step = Math.abs(ARROWS[event.key]) === 1 ? ARROWS[event.key] : Math.sign(ARROWS[event.key]) * columns;
+  const next = links[links.indexOf(link) + step];
+  if (!next) return;
+  link.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
 }
 
 // The same position in every gallery is the same seed (and class): point at one, see all.
@@ -67,13 +122,27 @@ function twins(event) {
   if (item) document.querySelectorAll(`[data-i="${item.dataset.i}"]`).forEach((other) => other.classList.add("twin"));
 }
 
+async function lookCloser(event) {
+  const link = event.target.closest("ul.pixels a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const body = $("#look-body");
+  body.textContent = "Looking …";
+  $("#look").showModal();
+  try {
+    body.innerHTML = await call("closer", [link.search.slice(1)]);
+  } catch (error) {
+    body.textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
+  }
+}
+
 function start() {
   const form = $("#controls");
   if (!form) return;
   drawn = new FormData(form).get("dataset");
   form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
   form.addEventListener("input", (event) => {
-    if (event.target.id === "n") showNumber(event.target.value);
+    showNumbers($("#n").value, $("#truncation").value);
     if (event.target.name === "dataset") { // classes and models of another dataset mean nothing here
       form.querySelectorAll("[name=class], [name=models]").forEach((input) => { input.name = `${input.name}-gone`; });
       drawn = "";
@@ -85,7 +154,12 @@ function start() {
     update();
   });
   $("#galleries").addEventListener("mouseover", twins);
+  $("#galleries").addEventListener("focusin", twins);
   $("#galleries").addEventListener("mouseleave", twins);
+  $("#galleries").addEventListener("keydown", walk);
+  $("#galleries").addEventListener("click", lookCloser);
+  $("#look").addEventListener("click", (event) => { if (event.target === $("#look")) $("#look").close(); });
+  oneStop();
   // The link as it came, so that the server's remarks on it stay; a plain address stays plain until something changes.
   const arrived = location.search.slice(1);
   if (arrived) showLink($("#download").search.slice(1));

@@ -190,10 +190,27 @@ class Stack(nn.Module):
 
     def features(self, x: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         """What enters the last row that has weights: the representation that the head reads, (n, f)."""
-        head = max(i for i, block in enumerate(self.blocks) if any(True for _ in block.parameters()))
-        for block in self.blocks[:head]:
+        return self.before_head(x, condition).flatten(1)
+
+    def features_and_output(
+        self, x: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """``features`` and what ``forward`` gives, in one pass."""
+        x = self.before_head(x, condition)
+        features = x.flatten(1)
+        for block in self.blocks[self.head :]:
             x = block(x, condition)
-        return x.flatten(1)
+        return features, x
+
+    def before_head(self, x: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        for block in self.blocks[: self.head]:
+            x = block(x, condition)
+        return x
+
+    @property
+    def head(self) -> int:
+        """Index of the last row that has weights."""
+        return max(i for i, block in enumerate(self.blocks) if any(True for _ in block.parameters()))
 
 
 def takes_condition(module: nn.Module) -> bool:

@@ -7,9 +7,10 @@ import os
 import shutil
 import tempfile
 
-# The caches of the Hub's clients are never those of the person who runs the tests. The variable is read when
-# huggingface_hub and datasets are imported, hence before anything else.
+# The caches, ours and those of the Hub's clients, are never those of the person who runs the tests. The variable of the
+# Hub is read when huggingface_hub and datasets are imported, hence before anything else.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="genhub-tests-")
+os.environ["GENHUB_CACHE"] = os.environ["HF_HOME"]
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 import torch  # noqa: E402

@@ -69,7 +69,7 @@ def test_facts_and_figures_are_the_recorded_ones(final):
         "| Chosen | step 1,250, the best by frechet_distance |",
         "| Parameters | model 1,344, discriminator 75 |",
         "(`class_accuracy`) | 0.9812 |",
-        "| features | classifier-digits |",
+        "| extractor | classifier-digits |",
         "| samples | 10,000 |",
         "| seed | 12345 |",
         "one class per column",

@@ -48,10 +48,37 @@ SHORT_NAMES = {"cifar10": "CIFAR-10", "mnist": "MNIST"}
 # What a reader needs to read a figure; a metric without a row here is shown under its own name.
 METRIC_NAMES = {
     "accuracy": "Accuracy on held-out images (higher is better)",
+    "anomaly_auc": "Area under the ROC curve of telling the anomalies named below by reconstruction error (1 is best)",
+    "bernoulli_elbo": "Lower bound of the log-likelihood, pixels as probabilities, nats per image (higher is better)",
+    "cas_both": "Accuracy on held-out images of a small classifier trained on samples and real images together",
+    "cas_generated": "Accuracy on held-out images of a small classifier trained on samples (higher is better)",
+    "cas_real": "Accuracy on held-out images of a small classifier trained on as many real images",
     "class_accuracy": "Share of samples that the judge assigns to the class asked for (higher is better)",
+    "class_diversity": "Variance of the features within a class over that of real images (1 is as varied)",
+    "class_entropy": "Entropy of the classes that the judge sees, in bits (as many as equal shares have is best)",
+    "classifier_score": "Inception-style score with the judge in Inception's place (higher is better)",
+    "coverage": "Share of held-out images with a sample among their neighbours (higher is better)",
+    "density": "How crowded with held-out images the places are where samples lie (about 1 for real images)",
+    "elbo": "Lower bound of the log-likelihood, Gaussian pixels in [0, 1], nats per image (higher is better)",
+    "fid": "FID to held-out images (lower is better)",
     "frechet_distance": "Fréchet distance to held-out images in the features named below (lower is better)",
+    "high_frequency_ratio": "Share of high spatial frequencies over that of held-out images (1 is as sharp)",
+    "inception_score": "Inception score (higher is better)",
+    "kernel_distance": "Kernel distance to held-out images in the features named below (lower is better)",
+    "kid": "KID to held-out images (lower is better)",
+    "kl": "Divergence of the posterior from the prior, nats per image",
+    "laplacian_ratio": "Variance of the Laplacian over that of held-out images (1 is as sharp)",
     "largest_class_share": "Share of samples in the class that the judge sees most (an even share is best)",
+    "memorization_ratio": "Distance to the nearest training image over that of held-out images (far below 1: copies)",
+    "memorized_share": "Share of samples nearer to a training image than 99 % of held-out images (0.01 is expected)",
+    "precision": "Share of samples that lie among held-out images (higher is better)",
+    "recall": "Share of held-out images that lie among samples (higher is better)",
     "reconstruction_mse": "Mean squared error of rebuilt held-out images, pixels in [0, 1] (lower is better)",
+}
+COST_NAMES = {
+    "compression_ratio": "Numbers in an image over numbers in its latent",
+    "latent_size": "Numbers in a latent",
+    "seconds_per_image": "Seconds per image, in batches of 256, on the hardware named below",
 }
 
 
@@ -63,6 +90,8 @@ class Records:
     summary: dict[str, Any]
     protocol: dict[str, Any]
     metrics: dict[str, float | int | str]
+    spread: dict[str, float]
+    cost: dict[str, float]
     hand: dict[str, Any]
     hand_text: str
 
@@ -136,7 +165,8 @@ def read_records(folder: Path) -> Records:
     if not all(isinstance(measured.get(part), dict) for part in ("protocol", "metrics")):
         raise ValueError(f'{folder / "metrics.json"}: needs "protocol" and "metrics"; run training/evaluate.py again')
     metrics = {key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)}
-    records = Records(config, summary, measured["protocol"], metrics, {}, "")
+    spread, cost = measured.get("spread", {}), measured.get("cost", {})
+    records = Records(config, summary, measured["protocol"], metrics, spread, cost, {}, "")
     hand, text = hand_written(records.name)
     if hand and same_data(recorded_dataset(records), hand["dataset"]):
         records = replace(records, hand=hand, hand_text=text)
@@ -288,14 +318,23 @@ def training_facts(records: Records) -> list[tuple[str, str]]:
 
 
 def metric_rows(records: Records) -> list[tuple[str, str, str]]:
-    """Rows (key, meaning, value), one per recorded metric."""
-    return [(key, METRIC_NAMES.get(key, key), number(value)) for key, value in records.metrics.items()]
+    """Rows (key, meaning, value ± spread), one per recorded metric, then those of its cost that training has not."""
+    rows = [
+        (key, METRIC_NAMES.get(key, key), f"{number(value)}{spread(records.spread.get(key))}")
+        for key, value in records.metrics.items()
+    ]
+    return rows + [(key, COST_NAMES[key], number(value)) for key, value in records.cost.items() if key in COST_NAMES]
+
+
+def spread(value: float | None) -> str:
+    """One significant digit: a spread is itself known no better."""
+    return "" if value is None else f" ± {value:.1g}"
 
 
 def protocol_rows(records: Records) -> list[tuple[str, str]]:
     """Rows (what, value) for everything that the evaluation recorded about itself."""
     recorded = {**records.protocol, "dataset": dataset_label(records)}
-    verbatim = ("seed", "judge_sha256")  # to be typed or compared, not read as amounts
+    verbatim = ("seed", "extractor_sha256")  # to be typed or compared, not read as amounts
     return [
         (key.replace("_", " "), str(value if key in verbatim else words(value)))
         for key, value in recorded.items()

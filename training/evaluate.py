@@ -1,57 +1,65 @@
-"""Measure a model and record how: ``python training/evaluate.py FOLDER [--dataset SOURCE] [--samples N]``.
+"""Measure models and sets of images, and record how.
 
-Writes ``metrics.json`` into the model's folder: the numbers together with the protocol that gave them.
+    python training/evaluate.py cgan-mnist runs/my-run user/model       models: bundled, a run or model folder, a Hub id
+    python training/evaluate.py --all-bundled                           every bundled model, each against its own data
+    python training/evaluate.py --images FOLDER --dataset ylecun/mnist  images that something else has made
+    python training/evaluate.py --floor --ceiling --dataset digits      real training images, and noise, as if generated
+
+A model's ``metrics.json`` (protocol, metrics, spread, cost) is written into its folder; ``--check`` compares with it
+instead and fails if a figure has moved by more than its spread. Several results are also printed as tables, one for
+each protocol, because figures that were measured in different ways do not stand side by side.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import dataclasses
+import functools
 import json
-import platform
+import os
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+# Read when torch is imported: threads that spin for milliseconds while they wait crawl where others share the cores.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 
 import genhub
-from genhub import metrics
-from genhub.data import ImageSet, load_images
+from genhub import hub, metrics
+from genhub.data import ImageSet, load_images, short_name
 from genhub.errors import DataError, LoadError
-from genhub.images import to_uint8
-from genhub.models import GenHubAE, GenHubClassifier, GenHubModel
-from genhub.models.latent import PriorModel
+from genhub.models import GenHubClassifier
+from training.assessment import (
+    Assessment,
+    Reference,
+    Samples,
+    assess,
+    assess_samples,
+    draw,
+    record,
+    save_pairs,
+)
+from training.batches import stream
+from training.checkpoints import write_text
+from training.protocol import comparison_key, default_extractor, judge_extractor
 
 SAMPLES = 10_000
-SEED = 12_345  # not the seed of the grids, on which a run may have been watched
-
-
-def find_judge(dataset: str, image_shape: tuple[int, int, int]) -> GenHubClassifier | None:
-    """The bundled classifier for a dataset of this image shape, or None."""
-    for info in genhub.list_models(dataset=dataset, model_class="GenHubClassifier"):
-        if info.image_shape == tuple(image_shape):
-            return GenHubClassifier.from_pretrained(info.name)
-    return None
-
-
-def balanced_labels(n: int, num_classes: int) -> torch.Tensor:
-    """(n,) labels 0, 1, …, repeated, so that every prefix is as balanced as can be."""
-    return torch.arange(n) % num_classes
 
 
 def measure(
-    model: GenHubModel,
+    model: Any,
     test: ImageSet,
     judge: GenHubClassifier | None,
     samples: int = SAMPLES,
     reference: metrics.Statistics | None = None,
 ) -> dict[str, float]:
-    """All numbers that apply to a model.
+    """The few numbers that are cheap enough to be taken many times during training.
 
     Args:
         model: what is measured.
@@ -63,95 +71,307 @@ def measure(
     if isinstance(model, GenHubClassifier):
         return {"accuracy": metrics.class_accuracy(test.images, test.labels, model)}
     found: dict[str, float] = {}
-    if isinstance(model, GenHubAE):
+    if hasattr(model, "reconstruct"):
         found["reconstruction_mse"] = metrics.reconstruction_mse(test.images, test.labels, model)
-    if isinstance(model, PriorModel):
-        labels = balanced_labels(samples, len(model.class_names)) if model.class_names else None
-        images = to_uint8(model.generate(samples, labels=labels, seed=SEED, batch_size=256)).cpu()
+    if hasattr(model, "generate"):
+        drawn = draw(model, samples, test.class_names)
         reference = reference or metrics.Statistics.of(metrics.features(test.images, judge))
         found["frechet_distance"] = metrics.frechet_distance(
-            metrics.Statistics.of(metrics.features(images, judge)), reference
+            metrics.Statistics.of(metrics.features(drawn.images, judge)), reference
         )
-        if judge is not None and labels is not None:
-            found["class_accuracy"] = metrics.class_accuracy(images, labels, judge)
+        if judge is not None and drawn.labels is not None:
+            found["class_accuracy"] = metrics.class_accuracy(drawn.images, drawn.labels, judge)
         elif judge is not None:
-            found["largest_class_share"] = max(metrics.class_histogram(images, judge))
+            found["largest_class_share"] = max(metrics.class_histogram(drawn.images, judge))
     return found
 
 
 def evaluate(
-    folder: Path, model: GenHubModel, test: ImageSet, samples: int, weights: str, split: str = "test"
+    folder: Path,
+    model: Any,
+    test: ImageSet,
+    samples: int,
+    weights: str,
+    split: str = "test",
+    *,
+    train: ImageSet | None = None,
+    pairs: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure, and write ``metrics.json`` with the protocol. Returns what was written.
+    """Measure a model in the default extractor of the data, and write ``metrics.json``. Returns what was written.
 
-    ``split`` says which split of its dataset ``test`` is.
+    Args:
+        folder: of the model. The training time is read from its ``training_summary.json``, classes that were left out
+            of training from its ``training_config.yaml``.
+        model: anything with ``generate`` or ``reconstruct``, or a classifier.
+        test: held-out images, ``split`` of their dataset.
+        samples: images generated.
+        weights: ``ema`` or ``raw``.
+        train: training images, to look for copies of them.
+        pairs: where the picture of the closest pairs goes; it shows images of the dataset.
     """
-    judge = None if isinstance(model, GenHubClassifier) else find_judge(test.name, test.image_shape)
-    protocol = {
-        "dataset": dataset_title(test),
-        "split": split,
-        "test_images": len(test),
-        "samples": samples if isinstance(model, PriorModel) else 0,
-        "seed": SEED,
-        "features": "none" if isinstance(model, GenHubClassifier) else judge_name(judge),
-        "judge_sha256": judge_hash(judge),
-        "weights": weights,
-        "versions": versions(),
-        "hardware": hardware(),
-    }
-    numbers = {name: round(value, 6) for name, value in measure(model, test, judge, samples).items()}
-    record = {"protocol": protocol, "metrics": numbers}
-    (folder / "metrics.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return record
+    reference = Reference(test, split, default_extractor(test), train, excluded=excluded_classes(folder))
+    found = assess(model, reference, samples)
+    entry = finished(found, folder, record(found, subject_name(model, folder), reference, weights, samples, model))
+    write_record(folder, entry)
+    if pairs is not None and found.pairs is not None:
+        save_pairs(found, pairs)
+    return entry
 
 
-def judge_name(judge: GenHubClassifier | None) -> str:
-    return judge.metadata["name"] if judge else "pixels pooled to 8×8"
+def subject_name(model: Any, folder: Path) -> str:
+    return model.metadata.get("name") or folder.name
 
 
-def judge_hash(judge: GenHubClassifier | None) -> str | None:
-    if judge is None:
-        return None
-    weights = genhub.hub.PRETRAINED / judge.metadata["name"] / "model.safetensors"
-    return hashlib.sha256(weights.read_bytes()).hexdigest()
+def finished(found: Assessment, folder: Path | None, entry: dict[str, Any]) -> dict[str, Any]:
+    """The record with the cost that only the run knows."""
+    seconds = training_record(folder, "training_summary.json").get("train_seconds")
+    return {**entry, "cost": {**entry["cost"], "training_seconds": seconds}} if seconds is not None else entry
 
 
-def dataset_title(data: ImageSet) -> str:
-    """The dataset's name with what a reader must know about this copy of it."""
-    card = Path(data.source) / "README.md"
-    jpeg = card.is_file() and "JPEG" in card.read_text(encoding="utf-8")
-    return f"{data.name} (JPEG copy)" if jpeg else data.name
+def write_record(folder: Path, entry: Mapping[str, Any]) -> None:
+    write_text(folder / "metrics.json", json.dumps(entry, indent=2, ensure_ascii=False) + "\n")
 
 
-def versions() -> dict[str, str]:
-    return {"genhub": genhub.__version__, "torch": torch.__version__, "python": platform.python_version()}
+def training_record(folder: Path | None, name: str) -> dict[str, Any]:
+    path = None if folder is None else folder / name
+    if path is None or not path.is_file():
+        return {}
+    import yaml
+
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
-def hardware() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"
+def excluded_classes(folder: Path | None) -> list[str]:
+    return training_record(folder, "training_config.yaml").get("data", {}).get("exclude_classes") or []
+
+
+# -- the command
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured: a model with the folder that its record goes to, or images by name."""
+
+    name: str
+    model: Any = None
+    folder: Path | None = None
+    images: Callable[[Reference], Samples] | None = None
+
+
+def subjects(options: argparse.Namespace) -> Iterator[Subject]:
+    """What the command names, one by one. Raises LoadError, DataError."""
+    for given in [*options.models, *(hub.bundled_names() if options.all_bundled else [])]:
+        final = Path(given).expanduser() / "final"
+        folder = hub.resolve(str(final) if (final / "config.json").is_file() else given)
+        model = genhub.load(folder)
+        ours = given in hub.bundled_names() or Path(given).expanduser().is_dir()
+        yield Subject(subject_name(model, folder), model, folder if ours else None)
+    if options.images:
+        yield Subject(Path(options.images).name, images=lambda reference: read_samples(options.images, reference))
+    if options.floor:
+        yield Subject("floor: real training images", images=lambda reference: floor(reference, options.samples))
+    if options.ceiling:
+        yield Subject("ceiling: noise", images=lambda reference: ceiling(reference, options.samples))
+
+
+def read_samples(folder: str, reference: Reference) -> Samples:
+    """A folder of images, brought to the shape of the reference; folders in it named as classes are labels."""
+    channels, size, _ = reference.test.image_shape
+    found = load_images(folder, image_size=size, channels=channels)
+    if found.labels is None or not set(found.class_names) <= set(reference.test.class_names):
+        return Samples(found.images, None)
+    index = torch.tensor([reference.test.class_names.index(name) for name in found.class_names])
+    return Samples(found.images, index[found.labels])
+
+
+def floor(reference: Reference, n: int) -> Samples:
+    """Real training images: what a perfect model would get."""
+    if reference.train is None:
+        raise DataError(f"--floor: {reference.test.source} has no training images")
+    chosen = torch.randperm(len(reference.train), generator=stream(0, "floor"))[:n]
+    labels = reference.train.labels
+    return Samples(reference.train.images[chosen], None if labels is None else labels[chosen])
+
+
+def ceiling(reference: Reference, n: int) -> Samples:
+    """Independent uniform pixels: what a model that has learnt nothing would get."""
+    shape = (n, *reference.test.image_shape)
+    return Samples(torch.randint(0, 256, shape, dtype=torch.uint8, generator=stream(0, "ceiling")), None)
+
+
+@functools.cache
+def read(source: str, split: str, size: int, channels: int) -> ImageSet:
+    return load_images(source, split=split, image_size=size, channels=channels)
+
+
+def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
+    """The images that a subject is measured against. Raises DataError, LoadError, ValueError."""
+    source = dataset_for(subject, options.dataset)
+    if subject.model is None:
+        shape = load_images(source, split=options.split, limit=1).image_shape
+    else:
+        shape = subject.model.image_shape
+    channels, size, _ = shape
+    test = read(source, options.split, size, channels)
+    train = None
+    if subject.model is None or hasattr(subject.model, "generate"):
+        try:
+            train = read(source, options.train_split, size, channels)
+        except DataError as error:
+            print(f"no training images, so no search for copies: {error}", file=sys.stderr)
+    anomalies = None
+    if options.anomalies and hasattr(subject.model, "reconstruct"):
+        anomalies = read(options.anomalies, options.split, size, channels)
+    excluded = excluded_classes(subject.folder)
+    return Reference(test, options.split, extractor_for(test, options), train, anomalies, excluded)
+
+
+def dataset_for(subject: Subject, given: list[str]) -> str:
+    """The dataset given; out of several the one of the model's name; by default what the model was trained on."""
+    if len(given) == 1:
+        return given[0]
+    if subject.model is None:
+        raise DataError("--dataset: say what the images are compared with, such as ylecun/mnist")
+    own = subject.model.metadata.get("source", "digits")
+    return next((source for source in given if short_name(source) == short_name(own)), own)
+
+
+def extractor_for(test: ImageSet, options: argparse.Namespace) -> metrics.Extractor:
+    match options.extractor:
+        case None:
+            return default_extractor(test)
+        case "pixels":
+            return metrics.pixel_extractor()
+        case "inception":
+            if options.weights is None:
+                raise DataError("--extractor inception: needs --weights PATH, the file of torch-fidelity's releases")
+            return metrics.inception_extractor(options.weights)
+        case name:
+            return judge_extractor(name)
+
+
+def measure_subject(subject: Subject, options: argparse.Namespace) -> tuple[dict[str, Any], Assessment]:
+    """The record of one subject, and what else was found. Raises DataError, LoadError, ValueError."""
+    reference = reference_for(subject, options)
+    samples = options.samples
+    if subject.images is None:
+        found = assess(subject.model, reference, samples, options.cas)
+    else:
+        found, made = Assessment(), subject.images(reference)
+        samples = len(made.images)
+        assess_samples(made, reference, found, options.cas)
+    old = training_record(subject.folder, "training_summary.json")
+    weights = old.get("weights", "as saved") if subject.images is None else "none"
+    entry = record(found, subject.name, reference, weights, samples, subject.model)
+    return finished(found, subject.folder, entry), found
+
+
+def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """Lines that set a new record beside an old one, and whether every figure stayed within its spread."""
+    if comparison_key(old) != comparison_key(new):
+        return ["measured with another extractor or other images than the record; measure anew without --check"], False
+    lines, fine = [], True
+    for name, value in old["metrics"].items():
+        spread = old.get("spread", {}).get(name)
+        if name not in new["metrics"] or spread is None:
+            lines.append(f"{name}: {value} was not measured again; give the options that it was measured with")
+            fine = False
+            continue
+        now = new["metrics"][name]
+        within = abs(now - value) <= max(spread, 1e-5 * abs(value))
+        lines.append(f"{name}: {value} ± {spread}, now {now}{'' if within else ' — OUTSIDE'}")
+        fine &= within
+    return lines, fine
+
+
+def tables(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """One Markdown table for each protocol: a row for each metric, a column for each subject, ± the spread."""
+    groups: dict[tuple, dict[str, Mapping[str, Any]]] = {}
+    for name, entry in records.items():
+        groups.setdefault(comparison_key(entry), {})[name] = entry
+    lines = []
+    for members in groups.values():
+        protocol = next(iter(members.values()))["protocol"]
+        lines += [f"\n{protocol['dataset']}, {protocol['split']}, features of {protocol['extractor']}\n"]
+        lines += [f"| | {' | '.join(members)} |", f"|---|{'---|' * len(members)}"]
+        for key in dict.fromkeys(key for entry in members.values() for key in entry["metrics"]):
+            cells = [
+                f"{entry['metrics'][key]:.4g} ± {entry['spread'][key]:.1g}" if key in entry["metrics"] else "–"
+                for entry in members.values()
+            ]
+            lines.append(f"| {key} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def output_folder(subject: Subject, options: argparse.Namespace) -> Path | None:
+    if options.output is None:
+        return subject.folder
+    options.output.mkdir(parents=True, exist_ok=True)
+    return options.output
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="a model folder: final/ of a run, or genhub/pretrained/NAME")
-    parser.add_argument("--dataset", help="what it is measured against; by default what it was trained on")
-    parser.add_argument("--split", default="test", help="which split of it")
-    parser.add_argument("--samples", type=int, default=SAMPLES, help="images generated")
-    options = parser.parse_args(argv)
+    options = parse(argv)
+    records: dict[str, dict[str, Any]] = {}
+    moved = []
     try:
-        model = genhub.load(options.folder)
-        source = options.dataset or model.metadata.get("source", "digits")
-        channels, size, _ = model.image_shape
-        test = load_images(source, split=options.split, image_size=size, channels=channels)
-        record = evaluate(options.folder, model, test, options.samples, "as saved", options.split)
-    except (LoadError, DataError) as error:
+        for subject in subjects(options):
+            entry, found = measure_subject(subject, options)
+            records[subject.name] = entry
+            if options.check:
+                old = json.loads((subject.folder / "metrics.json").read_text(encoding="utf-8"))
+                lines, fine = compare(old, entry)
+                print(f"{subject.name}:", *lines, sep="\n  ", flush=True)
+                moved += [] if fine else [subject.name]
+                continue
+            print(json.dumps({subject.name: {key: entry[key] for key in ("metrics", "spread", "cost")}}, indent=2))
+            if (folder := output_folder(subject, options)) is not None:
+                write_record(folder, entry)
+            if options.pairs and found.pairs is not None:
+                save_pairs(found, options.pairs)
+    except (LoadError, DataError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(record["metrics"], indent=2))
-    return 0
+    if len(records) > 1 and not options.check:
+        print(tables(records))
+    if moved:
+        print(f"outside of their spread: {', '.join(moved)}", file=sys.stderr)
+    return 1 if moved else 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="bundled names, run folders, model folders or Hub ids")
+    parser.add_argument("--all-bundled", action="store_true", help="every bundled model")
+    parser.add_argument("--images", help="a folder of generated images")
+    parser.add_argument("--floor", action="store_true", help="measure real training images as if they were generated")
+    parser.add_argument("--ceiling", action="store_true", help="measure noise")
+    parser.add_argument(
+        "--dataset", action="append", default=[], help="what is measured against; several are matched to models by name"
+    )
+    parser.add_argument("--split", default="test", help="which split of it")
+    parser.add_argument("--train-split", default="train", help="the split that copies are looked for in")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="images generated")
+    parser.add_argument("--extractor", help="a classifier of ours, 'pixels', or 'inception'; the data's own by default")
+    parser.add_argument("--weights", type=Path, help="of the Inception network")
+    parser.add_argument("--anomalies", help="a dataset that autoencoders must tell from their own")
+    parser.add_argument("--cas", action="store_true", help="train classifiers on the samples (a minute or more)")
+    parser.add_argument("--pairs", type=Path, help="write the samples nearest to training images as a picture")
+    parser.add_argument("--output", type=Path, help="folder for metrics.json, instead of the model's")
+    parser.add_argument("--check", action="store_true", help="compare with metrics.json; exit status 1 if outside")
+    options = parser.parse_args(argv)
+    named = len(options.models) + bool(options.images) + options.floor + options.ceiling
+    if not named and not options.all_bundled:
+        parser.error("nothing to measure: name models, or give --all-bundled, --images, --floor or --ceiling")
+    if (options.output or options.pairs) and (named > 1 or options.all_bundled):
+        parser.error("--output, --pairs: write for one subject; name one")
+    if options.samples < metrics.MIN_IMAGES:
+        parser.error(f"--samples: {options.samples} are too few, at least {metrics.MIN_IMAGES} are needed")
+    if options.check and (options.images or options.floor or options.ceiling):
+        parser.error("--check: compares models with their metrics.json; leave --images, --floor and --ceiling out")
+    if options.pairs and hub.PRETRAINED in options.pairs.resolve().parents:
+        parser.error("--pairs: the picture shows images of the dataset, which are not published; write it elsewhere")
+    return options
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from training.batches import stream
 from training.cards import render_card
 from training.checkpoints import write_folder, write_text
 from training.config import TrainConfig, to_yaml
-from training.evaluate import SAMPLES, evaluate, hardware, versions
+from training.evaluate import SAMPLES, evaluate
+from training.protocol import hardware, versions
 from training.records import samples, save_sheet
 
 if TYPE_CHECKING:
@@ -70,13 +71,24 @@ def finish(run: Run) -> Path:
             critic.save_pretrained(folder / "discriminator")
             (folder / "discriminator" / "README.md").unlink()
         model.save_pretrained(folder)
-        saved = GenHubModel.from_pretrained(folder)  # measured as published, half precision included
-        evaluate(folder, saved, run.test, config.evaluation_samples, weights_kind(config), run.test_split)
-        images = samples(saved, run.test, config.samples, config.seed)
-        save_sheet(images, saved, folder / "samples.png")
         shutil.copyfile(run.folder / "log.jsonl", folder / "training_log.jsonl")
         (folder / "training_config.yaml").write_text(to_yaml(published), encoding="utf-8")
         (folder / "training_summary.json").write_text(summary, encoding="utf-8")
+        saved = GenHubModel.from_pretrained(folder)  # measured as published, half precision included
+        train = run.data if isinstance(run.data, ImageSet) else None
+        pairs = run.folder / "closest_pairs.png"  # shows images of the dataset, so it is not published
+        evaluate(
+            folder,
+            saved,
+            run.test,
+            config.evaluation_samples,
+            weights_kind(config),
+            run.test_split,
+            train=train,
+            pairs=pairs,
+        )
+        images = samples(saved, run.test, config.samples, config.seed)
+        save_sheet(images, saved, folder / "samples.png")
         (folder / "README.md").write_text(render_card(folder), encoding="utf-8")
 
     write_folder(run.folder / "final", write)

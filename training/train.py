@@ -43,12 +43,13 @@ from training.config import DEFAULT_RECIPE, ConfigError, TrainConfig, recipe_nam
 from training.diffusion import Diffusion, Distillation, held_out_error
 from training.distributed import synchronize_batch_norm
 from training.ema import EMA
-from training.evaluate import find_judge, measure
+from training.evaluate import measure
 from training.finish import finish, held_out, subset
 from training.launch import start_missing_processes
 from training.networks import build_networks
 from training.objectives import VAE, VAEGAN, Adversarial, Autoencoder, Classification
 from training.optimization import schedule_factor
+from training.protocol import find_judge
 from training.records import Log, Meter, samples, save_sheet, spread
 from training.runs import choose_run, interruption, set_threads
 from training.selection import find_outliers, record_outliers, select

@@ -40,6 +40,10 @@ class GenHubClassifier(GenHubModel):
         """Images (n, C, H, W) in [-1, 1] to the representation before the logits, (n, f)."""
         return self.stages.features(images)
 
+    def features_and_logits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (n, C, H, W) in [-1, 1] to ``features`` (n, f) and logits (n, num_classes) in one pass."""
+        return self.stages.features_and_output(images)
+
     @torch.no_grad()
     def predict(self, images: torch.Tensor, batch_size: int = 256) -> torch.Tensor:
         """uint8 images (n, C, H, W) to class probabilities (n, num_classes), in evaluation mode.

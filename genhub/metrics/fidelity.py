@@ -1,0 +1,118 @@
+"""FID, KID, inception score, precision and recall, computed by torch-fidelity from features that are already there."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from genhub.metrics.extractors import INCEPTION, Features
+from genhub.metrics.figures import Figure, jackknife, mean_figure
+from genhub.metrics.frechet import Statistics, frechet_distance
+from genhub.metrics.neighbours import density_and_coverage
+
+MIN_IMAGES = 10  # of each set; the inception score makes ten parts of one
+KID_SUBSET = 1000  # torch-fidelity's own
+NEIGHBOURS = 5000  # images of each set among which neighbours are looked for: the cost grows with the square
+NEIGHBOURHOOD = 3  # of precision and recall (Kynkäänniemi et al., 2019)
+
+
+def names(extractor: str) -> tuple[str, str, str]:
+    """What the distance of Gaussians, the kernel distance and the score are called in an extractor's features.
+
+    Only in those of the Inception network are they the FID, the KID and the inception score of the literature.
+    """
+    if extractor.startswith(INCEPTION):
+        return "fid", "kid", "inception_score"
+    return "frechet_distance", "kernel_distance", "classifier_score"
+
+
+def at_most(features: Features, n: int) -> Features:
+    """Always the same ``n`` of the images at most, out of the whole set: many sets are sorted by class."""
+    if len(features) <= n:
+        return features
+    return features.at(torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:n])
+
+
+def kid_subset_size(generated: int, real: int) -> int:
+    """1,000, or half of a smaller set: a subset that is the whole set would hide how much subsets differ."""
+    smaller = min(generated, real)
+    return KID_SUBSET if smaller >= KID_SUBSET else smaller // 2
+
+
+def fidelity(*, generated: Features, real: Features) -> dict[str, Figure]:
+    """How close two sets are in the features of one extractor.
+
+    * Fréchet distance (Heusel et al., 2017), ``fid`` for Inception: of all images.
+    * Kernel distance (Bińkowski et al., 2018), ``kid`` for Inception: mean over 100 subsets of 1,000 images, of half of
+      the smaller set where that has fewer than 1,000.
+    * Score (Salimans et al., 2016), ``inception_score`` for Inception: mean over ten parts of the generated images;
+      left out where the extractor has no classes.
+    * Precision and recall (Kynkäänniemi et al., 2019), density and coverage (Naeem et al., 2020): among equally many
+      images of both sets, 5,000 at most. Precision and density are about the generated images (do they look real),
+      recall and coverage about the real ones (are they all made).
+
+    Raises:
+        ValueError: features of different extractors, or fewer than ten images in a set.
+    """
+    check(generated=generated, real=real)
+    frechet, kernel, score = names(generated.extractor)
+    figures = {frechet: frechet_figure(generated, real), kernel: kernel_figure(generated, real)}
+    if generated.logits is not None:
+        figures[score] = score_figure(generated.logits)
+    n = min(len(generated), len(real), NEIGHBOURS)
+    near, near_real = at_most(generated, n).values, at_most(real, n).values
+    figures |= precision_and_recall(near, near_real)
+    return figures | density_and_coverage(generated=near, real=near_real)
+
+
+def check(*, generated: Features, real: Features) -> None:
+    if generated.extractor != real.extractor:
+        raise ValueError(
+            f"generated, real: features of {generated.extractor} and of {real.extractor}; figures of different "
+            "extractors cannot be compared, extract both with the same one"
+        )
+    for name, features in (("generated", generated), ("real", real)):
+        if len(features) < MIN_IMAGES:
+            raise ValueError(f"{name}: {len(features)} images are too few, at least {MIN_IMAGES} are needed")
+
+
+def frechet_figure(generated: Features, real: Features) -> Figure:
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+
+    sides = [fid_features_to_statistics(features.values) for features in (generated, real)]
+    value = fid_statistics_to_metric(*sides, verbose=False)[KEY_METRIC_FID]
+    reference = Statistics.of(real.values)
+    spread = jackknife(lambda kept: frechet_distance(Statistics.of(generated.values[kept]), reference), len(generated))
+    return Figure(value, spread)
+
+
+def kernel_figure(generated: Features, real: Features) -> Figure:
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
+    size = kid_subset_size(len(generated), len(real))
+    found = kid_features_to_metric(generated.values, real.values, kid_subset_size=size, verbose=False)
+    disjoint = min(len(generated), len(real)) / size
+    return Figure(found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD] / math.sqrt(disjoint))
+
+
+def score_figure(logits: torch.Tensor) -> Figure:
+    from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
+
+    parts = 10
+    found = isc_features_to_metric(logits, splits=parts)
+    return Figure(found[KEY_METRIC_ISC_MEAN], found[KEY_METRIC_ISC_STD] / math.sqrt(parts))
+
+
+def precision_and_recall(generated: torch.Tensor, real: torch.Tensor) -> dict[str, Figure]:
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+    found = prc_features_to_metric(generated, real, prc_neighborhood=NEIGHBOURHOOD, verbose=False)
+    keys = {"precision": (KEY_METRIC_PRECISION, len(generated)), "recall": (KEY_METRIC_RECALL, len(real))}
+    return {name: share_figure(found[key], n) for name, (key, n) in keys.items()}
+
+
+def share_figure(share: float, n: int) -> Figure:
+    """A share of n images; the same spread as that of the mean of n zeros and ones."""
+    ones = round(share * n)
+    return mean_figure(torch.cat([torch.ones(ones), torch.zeros(n - ones)]))

@@ -1,0 +1,78 @@
+"""Whether samples are copies of training images."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from genhub.images import require_uint8, signed_to_unit, to_signed
+from genhub.metrics.extractors import pooled_pixels
+from genhub.metrics.figures import Figure, mean_figure, ratio_figure
+
+QUERIES = 2000  # images of each set whose nearest training image is looked for
+CANDIDATES = 8  # by pooled pixels, among which whole pixels decide
+AT_ONCE = 250  # queries
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Memorization:
+    """What the search for copies found.
+
+    Attributes:
+        figures: ``memorization_ratio``: mean distance of samples to their nearest training images over that of held-out
+            real images; far below 1 means copies, but blurred images too are near to many. ``memorized_share``: share
+            of samples nearer to a training image than 99 % of held-out images are; 0.01 where nothing is memorised.
+        pairs: uint8 (2 · m, C, H, W): the samples nearest to a training image, each followed by that image.
+    """
+
+    figures: dict[str, Figure]
+    pairs: torch.Tensor
+
+
+@torch.no_grad()
+def memorization(
+    *, generated: torch.Tensor, held_out: torch.Tensor, train: torch.Tensor, pairs: int = 16
+) -> Memorization:
+    """Compare uint8 samples and held-out real images by their distance to the nearest training image.
+
+    Distance is the root mean square difference of pixels in [0, 1]. The first 2,000 images of each set are looked at.
+    The eight nearest training images by pixels pooled to 8×8, which are cheap to compare, are compared in full.
+
+    Raises ValueError for sets of different shape and for anything but uint8.
+    """
+    for name, images in (("generated", generated), ("held_out", held_out), ("train", train)):
+        require_uint8(images, name)
+        if images.shape[1:] != train.shape[1:] or len(images) < 2:
+            raise ValueError(
+                f"{name}: expected at least 2 images of {tuple(train.shape[1:])}, got {tuple(images.shape)}"
+            )
+    pooled = torch.cat([pooled_pixels(part) for part in train.split(10 * AT_ONCE)])
+    generated, held_out = spaced(generated, QUERIES), spaced(held_out, QUERIES)
+    distance, index = nearest(generated, train, pooled)
+    usual, _ = nearest(held_out, train, pooled)
+    copies = (distance < usual.quantile(0.01)).float()
+    closest = distance.argsort()[:pairs]
+    shown = torch.stack([generated[closest], train[index[closest]]], dim=1).flatten(0, 1)
+    figures = {"memorized_share": mean_figure(copies)}
+    if usual.sum() > 0:
+        figures["memorization_ratio"] = ratio_figure(distance, usual)
+    return Memorization(figures, shown)
+
+
+def spaced(images: torch.Tensor, n: int) -> torch.Tensor:
+    """``n`` images at equal steps through the set, which may be sorted by class; all where there are fewer."""
+    return images if len(images) <= n else images[torch.arange(n) * len(images) // n]
+
+
+def nearest(queries: torch.Tensor, train: torch.Tensor, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distance (n,) of uint8 images to the nearest training image, and which it is (n,)."""
+    distances, indices = [], []
+    for part in queries.split(AT_ONCE):
+        found = torch.cdist(pooled_pixels(part), pooled).topk(min(CANDIDATES, len(train)), largest=False).indices
+        candidates = signed_to_unit(to_signed(train[found]))  # (n, candidates, C, H, W)
+        difference = (candidates - signed_to_unit(to_signed(part))[:, None]).square().mean(dim=(2, 3, 4)).sqrt()
+        distance, place = difference.min(dim=1)
+        distances.append(distance)
+        indices.append(found.gather(1, place[:, None])[:, 0])
+    return torch.cat(distances), torch.cat(indices)

@@ -67,6 +67,7 @@ def tiny_recipe(kind: str = "adversarial", **changes: Any) -> dict[str, Any]:
         "log_every": 1,
         "checkpoint_every": 2,
         "samples": 10,
+        "evaluation_samples": 40,
         "threads": 1,
         "data": {"limit": 64},
     }

@@ -1,0 +1,146 @@
+// Reconstruct: a drawing, an upload or a sample goes to the server, which answers with what each model keeps of it.
+"use strict";
+
+const PAUSE = 250; // milliseconds after a stroke
+const form = $("#controls");
+let latest = 0;
+let timer = 0;
+let codes = {}; // model → {code, label} of what is shown
+let turning = 0; // number of the newest change of a code
+let turnTimer = 0;
+let point = null; // where the pen is, while it is down
+
+function query() {
+  const fields = new FormData(form);
+  return new URLSearchParams(["dataset", "class", "seed"].filter((name) => fields.has(name)).map((name) => [name, fields.get(name)])).toString();
+}
+
+async function update({ picture = null, text = query(), address = true } = {}) {
+  const mine = ++latest;
+  clearTimeout(timer);
+  $("#content").setAttribute("aria-busy", "true");
+  try {
+    const answer = await call("rebuild", [text, picture]);
+    if (mine !== latest) return;
+    codes = answer.codes;
+    $("#result").innerHTML = answer.result;
+    $("#status").textContent = answer.status;
+    if (form.getAttribute("data-key") !== answer.key) {
+      form.innerHTML = answer.form;
+      form.setAttribute("data-key", answer.key);
+      form.querySelector("[name=dataset]:checked")?.focus();
+      prepare();
+    }
+    if (address && !picture) showAddress(answer.query);
+    showProblem("");
+  } catch (error) {
+    if (mine === latest) showProblem(error, () => update({ picture, text, address }));
+  } finally {
+    if (mine === latest) $("#content").setAttribute("aria-busy", "false");
+  }
+}
+
+function prepare() {
+  form.querySelectorAll(".needs-script").forEach((part) => { part.hidden = false; });
+  clearPad();
+  const pad = $("#pad");
+  pad.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    pad.setPointerCapture(event.pointerId);
+    point = where(event);
+    stroke(point);
+  });
+  pad.addEventListener("pointermove", (event) => {
+    if (!point) return;
+    const moves = event.getCoalescedEvents?.() || [];
+    for (const move of moves.length ? moves : [event]) stroke(where(move));
+  });
+  for (const kind of ["pointerup", "pointercancel"]) {
+    pad.addEventListener(kind, () => {
+      if (!point) return;
+      point = null;
+      clearTimeout(timer);
+      timer = setTimeout(() => update({ picture: pad.toDataURL("image/png") }), PAUSE);
+    });
+  }
+  $("#clear").addEventListener("click", () => { clearPad(); $("#file").value = ""; });
+  $("#another").addEventListener("click", () => {
+    $("#sample-seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % 10000;
+    clearPad();
+    update();
+  });
+  $("#file").addEventListener("change", upload);
+}
+
+function clearPad() {
+  const paint = $("#pad").getContext("2d");
+  paint.fillStyle = $("#ink") ? "#8fb4d6" : "#000";
+  paint.fillRect(0, 0, 280, 280);
+}
+
+function where(event) {
+  const box = $("#pad").getBoundingClientRect();
+  return [(event.clientX - box.left) * 280 / box.width, (event.clientY - box.top) * 280 / box.height];
+}
+
+function stroke(to) {
+  const paint = $("#pad").getContext("2d");
+  paint.strokeStyle = $("#ink") ? $("#ink").value : "#fff";
+  paint.lineWidth = Number($("#pen").value);
+  paint.lineCap = "round";
+  paint.lineJoin = "round";
+  paint.beginPath();
+  paint.moveTo(...point);
+  paint.lineTo(...to);
+  paint.stroke();
+  point = to;
+}
+
+function upload(event) {
+  const file = event.target.files[0];
+  if (!file) return;
+  if (file.size > Number(form.getAttribute("data-limit"))) {
+    showProblem("This file is larger than 6 MB; please use a smaller one.", () => showProblem(""));
+    return;
+  }
+  const reader = new FileReader();
+  reader.addEventListener("load", () => update({ picture: reader.result }));
+  reader.readAsDataURL(file);
+}
+
+async function turn(card) {
+  const mine = ++turning;
+  const model = card.dataset.model;
+  const code = [...codes[model].code];
+  card.querySelectorAll("[data-i]").forEach((slider) => {
+    code[Number(slider.dataset.i)] = Number(slider.value);
+    slider.nextElementSibling.textContent = Number(slider.value).toFixed(2);
+  });
+  try {
+    const src = await call("unpack", [form.getAttribute("data-key"), model, code, codes[model].label]);
+    if (mine === turning && card.isConnected) card.querySelector(".rebuilt").src = src;
+    showProblem("");
+  } catch (error) {
+    showProblem(error, () => turn(card));
+  }
+}
+
+$("#result").addEventListener("input", (event) => {
+  const card = event.target.closest(".card");
+  event.target.nextElementSibling.textContent = Number(event.target.value).toFixed(2);
+  clearTimeout(turnTimer);
+  turnTimer = setTimeout(() => turn(card), 60);
+});
+$("#result").addEventListener("click", (event) => {
+  if (!event.target.matches(".reset")) return;
+  const card = event.target.closest(".card");
+  const { code } = codes[card.dataset.model];
+  card.querySelectorAll("[data-i]").forEach((slider) => { slider.value = code[Number(slider.dataset.i)]; });
+  turn(card);
+});
+form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
+form.addEventListener("change", (event) => {
+  if (["dataset", "class", "seed"].includes(event.target.name)) update();
+});
+prepare();
+if (!$("#content").matches("[data-found]")) update({ text: location.search.slice(1), address: location.search !== "" });

@@ -1,0 +1,218 @@
+"""Reconstruct: what an autoencoder and its relatives keep of a drawing, an upload or a generated sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import gradio as gr
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from genhub import ModelInfo
+from genhub.errors import nearest
+from space.catalog import FAMILIES, Dataset, family_of
+from space.fields import check_choice, quoted, read_choice
+from space.inference import Busy, Engine
+from space.rebuild import Picture, Rebuilt, rebuild, sample, unpack
+from space.result import data_uri, png
+from space.shell import QUICK, Page, in_words, render, respond
+from space.uploads import FORMATS, MAX_BYTES, fit, read_upload
+from space.view import SEED
+
+PAGE = Page("reconstruct", "Reconstruct", "Draw a digit or upload a picture, and see what autoencoders keep of it.")
+MAX_QUERY = 1000  # characters
+MAX_CODE = 8.0  # latent values beyond it mean nothing to a decoder
+START = 7  # class of the sample that the page opens with
+
+
+def register(server: gr.Server, engine: Engine) -> None:
+    """Add the page and its API."""
+    homes = {name: dataset for name, dataset in engine.catalog.items() if dataset.able("reconstructs")}
+
+    @PAGE.route(server)
+    def page(request: Request) -> HTMLResponse:
+        if not homes:
+            reason = "No autoencoder is bundled with this copy of GenHub."
+            return respond(PAGE, "empty.html", heading="Nothing to reconstruct with yet", reason=reason)
+        notes: list[str] = []
+        asked = read_sample(request.query_params, homes, notes)
+        found = None
+        if "go" in request.query_params:  # a browser without scripts, which cannot ask later
+            try:
+                found = answer(engine, asked["dataset"], make_sample(engine, asked), [])
+            except (ValueError, Busy) as error:
+                notes.append(str(error))
+        return respond(PAGE, "reconstruct.html", **page_values(homes, asked, notes, found))
+
+    @server.api(name="rebuild", api_visibility="private", **QUICK)
+    def show(query: str, picture: str | None = None) -> dict[str, Any]:
+        """The result for a picture, or for the generated sample that the query names."""
+        notes: list[str] = []
+        with in_words():
+            if not homes:
+                raise ValueError("No autoencoder is bundled with this copy of GenHub.")
+            asked = read_sample(dict(parse_qsl(str(query)[:MAX_QUERY])), homes, notes)
+            dataset = asked["dataset"]
+            if picture:
+                pixels, done = fit(read_upload(picture), dataset.models[0].image_shape)
+                found = answer(engine, dataset, Picture.of(pixels), notes + done)
+            else:
+                found = answer(engine, dataset, make_sample(engine, asked), notes)
+        values = page_values(homes, asked, found["notes"], found)
+        html = {name: render(f"reconstruct_{name}.html", **values) for name in ("form", "result")}
+        codes = {rebuilt.model: {"code": list(rebuilt.code), "label": rebuilt.label} for rebuilt in found["rebuilt"]}
+        return {"query": values["query"], "status": values["summary"], "key": dataset.name, "codes": codes, **html}
+
+    @server.api(name="unpack", api_visibility="private", **QUICK)
+    def change(dataset: str, model: str, code: list[float], label: int | None = None) -> str:
+        """The image of a changed code, as data URI."""
+        with in_words():
+            chosen = homes[check_choice(dataset, "dataset", list(homes))]
+            check_choice(model, "model", [info.name for info in chosen.able("reconstructs")])
+            values = check_code(code)
+            if label is not None and (type(label) is not int or not 0 <= label < len(chosen.class_names)):
+                raise ValueError(f"label: expected an index below {len(chosen.class_names)}, got {quoted(label)}")
+            try:
+                return engine.run(unpack, dataset, model, values, label, dataset=dataset, models=(model,))
+            except RuntimeError as error:
+                if isinstance(error, Busy):
+                    raise
+                raise ValueError(f"code: {model} does not unpack {len(values)} numbers") from error
+
+    @server.api(name="reconstruct", **QUICK)
+    def reconstruct(image: str, dataset: str = "mnist", models: list[str] | None = None) -> dict[str, Any]:
+        """What autoencoders keep of a picture: reconstruction, error map, latent code, and how unusual the error is.
+
+        Args:
+            image: a PNG, JPEG, GIF, WebP or BMP file as data URI or base64 text, at most 6 MB and 24 million pixels. It
+                is cropped to a square; for grey datasets it is inverted if it is dark on light, scaled and centred.
+            dataset: a dataset with a bundled autoencoder, "mnist" or "cifar10".
+            models: names of bundled models that reconstruct (see /models); all of that dataset if left out.
+
+        Returns:
+            "input", the picture as the models see it, "notes", what was done to it, and "results": for each model its
+            name, reconstruction and error map (PNG data URIs), mean squared error on pixels in [0, 1], PSNR in dB,
+            "unusual", the share of generated images that it rebuilds better, "normal_mse", its mean error on real test
+            images, and the latent code.
+        """
+        with in_words():
+            chosen = homes[check_choice(dataset, "dataset", list(homes))]
+            names = [info.name for info in chosen.able("reconstructs")]
+            if models is not None and (isinstance(models, str) or not models):
+                raise ValueError(f"models: expected a list of names, got {quoted(models)}; allowed: {', '.join(names)}")
+            for name in models or ():
+                if name not in names:
+                    raise ValueError(f"models: got {quoted(name)}; {nearest(name, names)}")
+            pixels, notes = fit(read_upload(image), chosen.models[0].image_shape)
+            found = answer(engine, chosen, Picture.of(pixels), notes)
+        wanted = [one for one in found["rebuilt"] if models is None or one.model in models]
+        return {"input": found["src"], "notes": notes, "results": [as_json(one) for one in wanted]}
+
+
+def read_sample(params: Mapping[str, str], homes: Mapping[str, Dataset], notes: list[str]) -> dict[str, Any]:
+    """The dataset, class and seed of a link or a form."""
+    dataset = homes[read_choice(params.get("dataset"), "dataset with an autoencoder", list(homes), notes)]
+    names = list(dataset.class_names)
+    name = read_choice(params.get("class"), "class", [names[min(START, len(names) - 1)], *names], notes)
+    return {"dataset": dataset, "label": names.index(name), "seed": int(SEED.read(params.get("seed"), notes))}
+
+
+def make_sample(engine: Engine, asked: Mapping[str, Any]) -> Picture:
+    """The generated image that a link names. Raises Busy and LoadError."""
+    dataset = asked["dataset"]
+    if dataset.source is None:
+        raise ValueError(f"No model of {dataset.title} draws samples; draw or upload a picture.")
+    names = (dataset.source.name,)
+    return engine.run(sample, dataset.name, asked["label"], asked["seed"], dataset=dataset.name, models=names)
+
+
+def answer(engine: Engine, dataset: Dataset, picture: Picture, notes: list[str]) -> dict[str, Any]:
+    """What all models of a dataset make of a picture. Raises Busy and LoadError."""
+    models = tuple(info.name for info in dataset.able("reconstructs"))
+    others = tuple(info.name for info in (dataset.source,) if info) + ((dataset.judge,) if dataset.judge else ())
+    rebuilt = engine.run(rebuild, dataset.name, models, picture, dataset=dataset.name, models=models + others)
+    return {"src": data_uri(png(picture.pixels)), "rebuilt": rebuilt, "notes": notes, "png": len(png(picture.pixels))}
+
+
+def check_code(code: object) -> tuple[float, ...]:
+    """A latent vector that somebody sent. Raises ValueError."""
+    if not isinstance(code, list) or not 1 <= len(code) <= 4096:
+        raise ValueError("code: expected a list of 1 to 4096 numbers")
+    if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in code):
+        raise ValueError("code: expected numbers only")
+    if not all(math.isfinite(value) and abs(value) <= 1000 for value in code):
+        raise ValueError("code: expected numbers from -1000 to 1000")
+    return tuple(float(value) for value in code)
+
+
+def page_values(
+    homes: Mapping[str, Dataset], asked: Mapping[str, Any], notes: list[str], found: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What the templates of this page need; without ``found`` the result is still to come."""
+    dataset = asked["dataset"]
+    names = dataset.class_names
+    models = dataset.able("reconstructs")
+    query = urlencode({"dataset": dataset.name, "class": names[asked["label"]], "seed": asked["seed"]})
+    return {
+        **asked,
+        "datasets": list(homes.values()),
+        "colour": dataset.models[0].image_shape[0] == 3,
+        "cards": [card(info, found, dataset) for info in models],
+        "found": found,
+        "pixels": math.prod(dataset.models[0].image_shape),
+        "notes": notes,
+        "query": query,
+        "summary": f"{dataset.title}: {', '.join(info.name for info in models)}.",
+        "limit": MAX_BYTES,
+        "formats": ", ".join(FORMATS),
+        "accept": ",".join(f"image/{name.lower()}" for name in FORMATS),
+        "max_seed": SEED.high,
+    }
+
+
+def card(info: ModelInfo, found: Mapping[str, Any] | None, dataset: Dataset) -> dict[str, Any]:
+    """One model's part of the page."""
+    rebuilt = next((one for one in found["rebuilt"] if one.model == info.name), None) if found else None
+    family = family_of(info)
+    values = {"name": info.name, "family": family, "line": LINES.get(family.slug, family.line), "rebuilt": rebuilt}
+    if rebuilt is None:
+        return values
+    peak = max(abs(value) for value in rebuilt.code) or 1.0
+    reach = math.ceil(max(3.0, *(1.5 * abs(rebuilt.code[i]) for i in rebuilt.largest)))
+    bars = [(i, value / peak) for i, value in enumerate(rebuilt.code)]
+    return {**values, "bars": bars, "peak": peak, "reach": reach, "verdict": verdict(rebuilt, dataset)}
+
+
+LINES = {
+    FAMILIES["GenHubAE"].slug: "Trained for nothing but to give back what it was given.",
+    FAMILIES["GenHubVAE"].slug: "Gives back the likeliest image of its code, which it keeps smooth: soft, but orderly.",
+}
+
+
+def verdict(rebuilt: Rebuilt, dataset: Dataset) -> str:
+    """How unusual the picture is to the model, in one sentence."""
+    share = f"{100 * rebuilt.unusual:.0f} % of {dataset.source.name}'s images are rebuilt better."
+    if rebuilt.normal_mse is None:
+        return share
+    times = rebuilt.mse / rebuilt.normal_mse
+    if times > 3:
+        return f"Unusual: the error is {times:.1f} × the mean over real test images. {share}"
+    if times > 1.5:
+        return f"A little unusual: the error is {times:.1f} × the mean over real test images. {share}"
+    return f"As usual: the error is {times:.1f} × the mean over real test images. {share}"
+
+
+def as_json(rebuilt: Rebuilt) -> dict[str, Any]:
+    return {
+        "model": rebuilt.model,
+        "reconstruction": rebuilt.src,
+        "error_map": rebuilt.error_src,
+        "mse": rebuilt.mse,
+        "psnr": rebuilt.psnr,
+        "unusual": rebuilt.unusual,
+        "normal_mse": rebuilt.normal_mse,
+        "code": list(rebuilt.code),
+    }

@@ -1,0 +1,145 @@
+"""What autoencoders leave of a picture: reconstruction, error, code. Knows nothing of Gradio."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+
+from genhub.images import signed_to_unit, to_signed, to_uint8, unit_to_signed
+from space.cards import recorded
+from space.catalog import Dataset
+from space.inference import Engine
+from space.latent import source_images
+from space.result import data_uri, png
+
+REFERENCES = 200  # generated images that say what error is normal
+SLIDERS = 6  # latent dimensions that can be changed
+HEAT = (1.0, 0.45, 0.15)  # the colour of an error
+
+
+@dataclasses.dataclass(frozen=True)
+class Rebuilt:
+    """One model's answer to a picture.
+
+    Attributes:
+        model: its name.
+        image, error_map: uint8 (C, H, W) and (3, H, W); the map is brightest at the largest error.
+        code: the latent vector.
+        mse: mean squared error on pixels in [0, 1].
+        unusual: share of generated images that are rebuilt better.
+        normal_mse: mean error on real test images from the model's records, or None.
+        label: the class that the model was told, None for a model that is told none.
+    """
+
+    model: str
+    image: torch.Tensor
+    error_map: torch.Tensor
+    code: tuple[float, ...]
+    mse: float
+    unusual: float
+    normal_mse: float | None
+    label: int | None
+
+    @property
+    def psnr(self) -> float:
+        """Peak signal-to-noise ratio in decibels."""
+        return -10 * math.log10(max(self.mse, 1e-10))
+
+    @property
+    def src(self) -> str:
+        return data_uri(png(self.image))
+
+    @property
+    def error_src(self) -> str:
+        return data_uri(png(self.error_map))
+
+    @property
+    def ratio(self) -> float:
+        """How many pixel values stand for one number of the code."""
+        return self.image.numel() / len(self.code)
+
+    @property
+    def largest(self) -> list[int]:
+        """The latent dimensions with the largest values, largest first."""
+        return sorted(range(len(self.code)), key=lambda i: -abs(self.code[i]))[:SLIDERS]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An image as bytes, so that it can be a key: uint8 values of ``shape``."""
+
+    data: bytes
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, image: torch.Tensor) -> Picture:
+        return cls(image.contiguous().numpy().tobytes(), tuple(image.shape))
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        return torch.frombuffer(bytearray(self.data), dtype=torch.uint8).reshape(self.shape)
+
+
+def sample(engine: Engine, dataset_name: str, label: int, seed: int) -> Picture:
+    """An image of the dataset's best generator. In the lane only."""
+    return Picture.of(source_images(engine, engine.catalog[dataset_name], [label], seed, 1)[0])
+
+
+@torch.no_grad()
+def rebuild(engine: Engine, dataset_name: str, models: tuple[str, ...], picture: Picture) -> list[Rebuilt]:
+    """What each model makes of a picture. In the lane only."""
+    dataset = engine.catalog[dataset_name]
+    pixels = picture.pixels[None]
+    return [one(engine, dataset, name, pixels) for name in models]
+
+
+def one(engine: Engine, dataset: Dataset, name: str, pixels: torch.Tensor) -> Rebuilt:
+    model = engine.load(dataset.name, name)
+    label = None
+    if model.class_names:  # it is told what the judge sees
+        label = engine.load(dataset.name, dataset.judge).predict(pixels).argmax().item() if dataset.judge else 0
+    labels = None if label is None else [label]
+    signed = to_signed(pixels).to(model.device)
+    code = model.encode(signed, labels)
+    image = model.decode(code, labels).float().clamp(-1, 1)
+    difference = (signed_to_unit(image) - signed_to_unit(signed)).cpu()[0]
+    mse = difference.square().mean().item()
+    normal = reference_errors(engine, dataset, name, model)
+    heat = difference.abs().mean(dim=0)
+    heat /= heat.max().clamp_min(1e-6)
+    return Rebuilt(
+        model=name,
+        image=to_uint8(image.cpu())[0],
+        error_map=to_uint8(unit_to_signed(torch.stack([heat * share for share in HEAT]))),
+        code=tuple(code[0].tolist()),
+        mse=mse,
+        unusual=sum(error < mse for error in normal) / len(normal) if normal else 0.0,
+        normal_mse=recorded(dataset.model(name).folder)[0].get("reconstruction_mse"),
+        label=label,
+    )
+
+
+def reference_errors(engine: Engine, dataset: Dataset, name: str, model: Any) -> list[float]:
+    """Reconstruction errors of generated images; none where nothing generates. In the lane only."""
+    if dataset.source is None:
+        return []
+    key = ("reference_errors", dataset.name, name)
+    if (kept := engine.recall(key)) is None:
+        labels = [i % len(dataset.class_names) for i in range(REFERENCES)] if dataset.source.class_names else None
+        signed = to_signed(source_images(engine, dataset, labels, 0, REFERENCES)).to(model.device)
+        again = model.reconstruct(signed, labels=labels if model.class_names else None)
+        kept = (signed_to_unit(again) - signed_to_unit(signed)).square().flatten(1).mean(dim=1).tolist()
+        engine.keep(key, kept)
+    return kept
+
+
+@torch.no_grad()
+def unpack(engine: Engine, dataset_name: str, name: str, code: tuple[float, ...], label: int | None) -> str:
+    """The image of a code as data URI. In the lane only."""
+    model = engine.load(dataset_name, name)
+    labels = None if label is None or not model.class_names else [label]
+    image = model.decode(torch.tensor([code], device=model.device), labels).float().clamp(-1, 1)
+    return data_uri(png(to_uint8(image.cpu())[0]))

@@ -315,6 +315,7 @@ def test_push_to_hub_round_trip_keeps_the_card(client, finished, mode):
     model.push_to_hub(REPO)
     card = (finished / "README.md").read_text()
     assert client.files(REPO)["README.md"].decode() == card
+    assert client.files(REPO)["samples.png"] == (finished / "samples.png").read_bytes(), "the card shows it"
     back = GenHubCGAN.from_pretrained(REPO)
     assert same_weights(back, model)
     back.push_to_hub("alice/copy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -58,6 +59,7 @@ class GenHubModel(
         self.class_names = list(class_names or [])
         self.metadata: dict[str, Any] = {}
         self._card: str | None = None
+        self._sheet: Path | None = None  # the picture that the card shows
 
     @classmethod
     def _is_jsonable(cls, value: Any) -> bool:
@@ -179,6 +181,8 @@ class GenHubModel(
         card = save_directory / "README.md"
         if self._card is not None and not card.exists():  # the mixin writes one of its own where there is none
             card.write_text(self._card, encoding="utf-8")
+            if self._sheet is not None and self._sheet.is_file():
+                shutil.copyfile(self._sheet, save_directory / self._sheet.name)
 
     def push_to_hub(self, repo_id: str, *, token: str | None = None, **kwargs: Any) -> str:
         """Upload config, weights and card, as the mixin does, without losing a card.
@@ -258,6 +262,7 @@ class GenHubModel(
             raise LoadError(f"{given}: metadata in config.json must be an object, got {model.metadata!r}")
         card = folder / "README.md"
         model._card = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+        model._sheet = folder / "samples.png"
         load_weights(model, folder / "model.safetensors", given)
         return model.eval()
 

@@ -13,10 +13,12 @@ import torch
 
 from genhub import metrics
 from genhub.data import ImageSet
+from genhub.errors import DataError
 from genhub.images import grid, save_png, to_uint8
 from genhub.models import GenHubClassifier, GenHubModel
 from training.classification_score import classification_scores
 from training.protocol import SPREAD, dataset_title, hardware, versions
+from training.selection import without_classes
 
 SEED = 12_345  # not the seed of the grids, on which a run may have been watched
 BATCH = 256
@@ -82,13 +84,17 @@ def assess(model: Any, reference: Reference, samples: int, cas: bool = False) ->
     if hasattr(model, "num_parameters"):
         found.cost["parameters"] = model.num_parameters()
     if isinstance(model, GenHubClassifier):
+        if not metrics.same_classes(model.class_names, reference.test.class_names):
+            raise DataError(f"{reference.test.source}: has not the classes of this classifier; choose its own dataset")
         read = model.predict(reference.test.images).argmax(dim=1).cpu()
         found.figures["accuracy"] = metrics.mean_figure((read == reference.test.labels.cpu()).double())
         return found
     if hasattr(model, "reconstruct"):
         assess_reconstruction(model, reference, found)
     if hasattr(model, "generate"):
-        drawn = draw(model, samples, reference.test.class_names)
+        inside = without_classes(reference.test, list(reference.excluded))
+        reference = dataclasses.replace(reference, test=inside)
+        drawn = draw(model, samples, inside.class_names)
         found.cost["seconds_per_image"] = drawn.seconds
         assess_samples(drawn, reference, found, cas)
     return found

@@ -38,6 +38,8 @@ class DataConfig:
         channels: 1 (grey) or 3 (colour); None keeps those of the first image.
         limit: use only the first so many images.
         streaming: read while training instead of decoding everything first; for sets that do not fit in memory.
+        exclude_classes: names of classes that are not trained on, so that an autoencoder can be asked whether it finds
+            their images anomalous. The labels of the others keep their meaning.
         outliers: share of the training images that is left out: those that ``outlier_model`` reconstructs worst.
         outlier_model: an autoencoder of these images: a bundled name, a folder such as a run's ``final/``, a Hub id.
         oversample: train on so many times the images, drawn from the set with replacement. The budget counts images
@@ -57,6 +59,7 @@ class DataConfig:
     channels: Literal[1, 3] | None = None
     limit: int | None = None
     streaming: bool = False
+    exclude_classes: list[str] = dataclasses.field(default_factory=list)
     outliers: float = 0.0
     outlier_model: str | None = None
     oversample: float = 1.0
@@ -385,8 +388,10 @@ def check_data(config: TrainConfig) -> None:
         )
     if data.oversample < 1:
         raise ConfigError(f"data.oversample: expected at least 1, got {data.oversample}; use data.limit for fewer")
-    if data.streaming and (data.outliers or data.oversample != 1):
-        raise ConfigError("data.streaming: a stream has no outliers to find and cannot be oversampled; leave it out")
+    if data.streaming and (data.outliers or data.oversample != 1 or data.exclude_classes):
+        raise ConfigError(
+            "data.streaming: a stream has no outliers or classes to leave out and cannot be oversampled; leave it out"
+        )
     if data.cutmix and config.batch_size // config.accumulation % 2:
         raise ConfigError(
             f"data.cutmix: mixes pairs of neighbours, got {config.batch_size // config.accumulation} images at once; "

@@ -24,6 +24,11 @@ def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[G
             f"dataset: {data.source} has no labels, and this recipe needs them; "
             "name the column with --data.label_column, or choose an unconditional recipe"
         )
+    if labelled and config.data.exclude_classes:
+        raise ConfigError(
+            "data.exclude_classes: this model is told the class and would be asked for one it has never seen; "
+            "choose an unconditional recipe"
+        )
     try:
         model = model_class(**arguments, **shared, **({"class_names": data.class_names} if labelled else {}))
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Which images of a set are trained on: outliers left out, the rest drawn with replacement."""
+"""Which images of a set are trained on: classes and outliers left out, the rest drawn with replacement."""
 
 from __future__ import annotations
 
@@ -8,16 +8,29 @@ from pathlib import Path
 import torch
 
 import genhub
+from genhub import metrics
 from genhub.data import ImageSet, StreamedSet
-from genhub.errors import LoadError
-from genhub.images import to_signed
+from genhub.errors import LoadError, nearest
 from genhub.models import GenHubAE
 from training.batches import stream
 from training.checkpoints import write_text
 from training.config import ConfigError, DataConfig, TrainConfig
 
 RECORD = "outliers.json"  # in the run folder
-AT_ONCE = 500  # images
+
+
+def without_classes(data: ImageSet | StreamedSet, names: list[str]) -> ImageSet | StreamedSet:
+    """The images of all other classes. Raises ConfigError for a class that the data does not have."""
+    if not names:
+        return data
+    for name in names:
+        if name not in data.class_names:
+            raise ConfigError(f"data.exclude_classes: no class {name!r}; {nearest(name, data.class_names)}")
+    excluded = torch.tensor([data.class_names.index(name) for name in names])
+    kept = ~torch.isin(data.labels, excluded)
+    if not kept.any():
+        raise ConfigError("data.exclude_classes: no image is left; exclude fewer classes")
+    return data.subset(kept.nonzero().squeeze(1))
 
 
 def find_outliers(data: ImageSet | StreamedSet, config: DataConfig, folder: Path) -> list[int]:
@@ -62,10 +75,4 @@ def reconstruction_errors(data: ImageSet, name: str) -> torch.Tensor:
             f"data.outlier_model: expected an autoencoder of {data.image_shape} images, {name} is a "
             f"{type(model).__name__} of {model.image_shape}; train one with the dataset's recipe 'ae'"
         )
-    errors = []
-    for start in range(0, len(data), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        images = to_signed(data.images[part])
-        labels = data.labels[part] if model.class_names else None
-        errors.append((model.reconstruct(images, labels=labels, batch_size=AT_ONCE) - images).square().mean((1, 2, 3)))
-    return torch.cat(errors)
+    return metrics.reconstruction_errors(data.images, data.labels, model)

@@ -52,7 +52,7 @@ from training.optimization import schedule_factor
 from training.protocol import find_judge
 from training.records import Log, Meter, samples, save_sheet, spread
 from training.runs import choose_run, interruption, set_threads
-from training.selection import find_outliers, record_outliers, select
+from training.selection import find_outliers, record_outliers, select, without_classes
 
 OBJECTIVES = {
     "autoencoder": Autoencoder,
@@ -77,7 +77,8 @@ class Run:
 
     def __init__(self, config: TrainConfig, accelerator: Accelerator, folder: Path) -> None:
         self.config, self.accelerator, self.folder = config, accelerator, folder
-        self.data = load_images(config.dataset, **{key: getattr(config.data, key) for key in READING})
+        data = load_images(config.dataset, **{key: getattr(config.data, key) for key in READING})
+        self.data = without_classes(data, config.data.exclude_classes)
         self.outliers = find_outliers(self.data, config.data, folder)
         self.batches = Batches(
             select(self.data, config, self.outliers),
@@ -100,7 +101,7 @@ class Run:
         self.test, self.test_split, warning = held_out(config, self.data)
         if warning:
             self.tell(f"warning: {warning}")
-        self.probe = subset(self.test, PROBE)
+        self.probe = subset(without_classes(self.test, config.data.exclude_classes), PROBE)
         is_judged = config.objective.type in ("adversarial", "vae", "vae_gan", "distillation")
         self.judge = find_judge(self.data.name, self.data.image_shape) if is_judged else None
         self.reference = Statistics.of(features(self.probe.images, self.judge)) if is_judged else None

@@ -1,4 +1,6 @@
-"""A loopback double of the Hub's HTTP API: enough to create, upload, inspect and download model repositories.
+"""A loopback double of the Hub's HTTP API: enough to create, upload, inspect and download repositories.
+
+Those of models go by `user/name`, Spaces by `spaces/user/name`, as in the addresses of the Hub.
 
 Two servers on 127.0.0.1: the Hub itself, and the large-file storage that its answers point to, so that a
 client meets the same change of host as on the real Hub. Everything is in memory; a test reads the state of
@@ -38,7 +40,7 @@ class File:
 
 @dataclass
 class Repo:
-    """A model repository: commits by hash, and branches that point to them."""
+    """A repository: commits by hash, and branches that point to them."""
 
     id: str
     private: bool
@@ -256,7 +258,8 @@ class Handler(BaseHTTPRequestHandler):
         """Silent: a failing test reads `double.requests` instead."""
 
 
-REPO = r"(?P<repo_id>[^/]+/[^/]+)"
+REPO = r"(?P<repo_id>(?:spaces/)?[^/]+/[^/]+)"
+API = r"/api/(?:models/)?" + REPO  # /api/models/user/name and /api/spaces/user/name
 REV = r"(?P<revision>[^/]+)"
 
 
@@ -267,12 +270,12 @@ class HubHandler(Handler):
         ("GET", r"/api/whoami-v2", "whoami"),
         ("POST", r"/api/repos/create", "create_repo"),
         ("POST", r"/api/validate-yaml", "validate_yaml"),
-        ("POST", rf"/api/models/{REPO}/preupload/{REV}", "preupload"),
-        ("POST", rf"/api/models/{REPO}/commit/{REV}", "commit"),
-        ("POST", rf"/api/models/{REPO}/branch/{REV}", "create_branch"),
-        ("GET", rf"/api/models/{REPO}/tree/{REV}", "tree"),
-        ("GET", rf"/api/models/{REPO}/revision/{REV}", "info"),
-        ("GET", rf"/api/models/{REPO}", "info"),
+        ("POST", rf"{API}/preupload/{REV}", "preupload"),
+        ("POST", rf"{API}/commit/{REV}", "commit"),
+        ("POST", rf"{API}/branch/{REV}", "create_branch"),
+        ("GET", rf"{API}/tree/{REV}", "tree"),
+        ("GET", rf"{API}/revision/{REV}", "info"),
+        ("GET", API, "info"),
         ("POST", rf"/{REPO}\.git/info/lfs/objects/batch", "lfs_batch"),
         ("POST", r"/lfs/verify", "lfs_verify"),
         ("HEAD", rf"/{REPO}/resolve/{REV}/(?P<path>.+)", "resolve"),
@@ -298,7 +301,7 @@ class HubHandler(Handler):
 
     def repo(self, repo_id: str) -> Repo:
         repo, user = self.double.repos.get(repo_id), self.user()[0]
-        if repo is None or (repo.private and user != repo_id.split("/")[0]):
+        if repo is None or (repo.private and user != owner(repo_id)):
             raise Reply(404 if user else 401, {"error": "Repository not found"}, "RepoNotFound")
         return repo
 
@@ -318,10 +321,14 @@ class HubHandler(Handler):
         asked = json.loads(self.content)
         namespace = asked.get("organization") or self.user()[0] or "nobody"
         repo_id = f"{namespace}/{asked['name']}"
+        if asked.get("type") == "space":
+            if asked.get("sdk") not in ("gradio", "docker", "static"):
+                raise Reply(400, {"error": "A Space needs an sdk"})
+            repo_id = f"spaces/{repo_id}"
         self.writer(namespace)
         body = {"url": f"{self.double.url}/{repo_id}", "name": repo_id}
         if repo_id in self.double.repos:
-            raise Reply(409, {**body, "error": "You already created this model repo"}, "RepoAlreadyExists")
+            raise Reply(409, {**body, "error": "You already created this repo"}, "RepoAlreadyExists")
         private = bool(asked.get("private")) or asked.get("visibility") == "private"
         self.double.create(repo_id, private=private)
         return Reply(200, body)
@@ -333,7 +340,7 @@ class HubHandler(Handler):
 
     def preupload(self, repo_id: str, revision: str) -> Reply:
         repo = self.repo(repo_id)
-        self.writer(repo_id.split("/")[0])
+        self.writer(owner(repo_id))
         _, files = self.snapshot(repo, revision)
         mode = self.double.upload_mode
         answers = []
@@ -352,7 +359,7 @@ class HubHandler(Handler):
 
     def commit(self, repo_id: str, revision: str) -> Reply:
         repo = self.repo(repo_id)
-        self.writer(repo_id.split("/")[0])
+        self.writer(owner(repo_id))
         _, files = self.snapshot(repo, revision)
         files, summary = dict(files), ""
         for line in self.content.splitlines():
@@ -376,7 +383,7 @@ class HubHandler(Handler):
 
     def create_branch(self, repo_id: str, revision: str) -> Reply:
         repo = self.repo(repo_id)
-        self.writer(repo_id.split("/")[0])
+        self.writer(owner(repo_id))
         if revision in repo.branches:
             raise Reply(409, {"error": f"Reference already exists: {revision}"})
         repo.branches[revision] = repo.branches["main"]
@@ -406,7 +413,7 @@ class HubHandler(Handler):
 
     def lfs_batch(self, repo_id: str) -> Reply:
         self.repo(repo_id)
-        self.writer(repo_id.split("/")[0])
+        self.writer(owner(repo_id))
         objects = []
         for wanted in json.loads(self.content)["objects"]:
             answer = {"oid": wanted["oid"], "size": wanted["size"]}
@@ -469,6 +476,10 @@ class StorageHandler(Handler):
             return Reply(200, content)
         span = f"bytes {start[1]}-{len(content) - 1}/{len(content)}"
         return Reply(206, content[int(start[1]) :], None, **{"Content-Range": span})
+
+
+def owner(repo_id: str) -> str:
+    return repo_id.split("/")[-2]
 
 
 def card_errors(content: str) -> list[str]:

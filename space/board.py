@@ -9,12 +9,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from genhub import ModelInfo
-from space.cards import recorded
-from space.catalog import FAMILIES, Dataset, Family
+import yaml
 
-STUDY = Path(__file__).parent.parent / "docs" / "study" / "table.json"
-BLIND = ("reconstruction_mse", "bits_per_pixel", "sharpness")  # figures that need no judge
+from genhub import ModelInfo
+from space.catalog import FAMILIES, Dataset, Family, abilities, family_of
+
+ROOT = Path(__file__).parent.parent
+STUDY = ROOT / "docs" / "study" / "table.json"
+REPORTED = ROOT / "training" / "reported.yaml"
+COPIES = ("reconstruction_mse", "anomaly_auc")  # figures of what encodes and decodes
+BOUNDS = ("elbo", "bernoulli_elbo", "kl")  # of what has a posterior besides
+ASKED, UNASKED = (
+    ("class_accuracy", "class_diversity"),
+    ("largest_class_share", "class_entropy"),
+)  # with and without labels
+BLIND = (*COPIES, *BOUNDS, "laplacian_ratio", "high_frequency_ratio")  # figures that need no judge
 Answer = float | Literal["missing", "senseless"]  # a figure, one that nobody measured, one that has no meaning
 
 
@@ -33,33 +42,57 @@ METRICS = {  # recorded name → metric, in the order of the columns
         "Fréchet distance", "low", "{:.2f}", "how far the images are from real ones, as a crowd"
     ),
     "fid": Metric("FID", "low", "{:.2f}", "how far the images are from real ones, as a crowd"),
-    "kid": Metric("KID", "low", "{:.4f}", "the same question, with a fairer answer for few images"),
-    "precision": Metric("Precision", "high", "{:.2f}", "share of the images that look like real ones"),
-    "recall": Metric("Recall", "high", "{:.2f}", "share of real images that the model can make"),
+    "kernel_distance": Metric("Kernel distance", "low", "{:.4f}", "the same question, without assuming bell curves"),
+    "kid": Metric("KID", "low", "{:.4f}", "the same question, without assuming bell curves"),
+    "precision": Metric("Precision", "high", "{:.2f}", "share of the images that lie among real ones"),
+    "recall": Metric("Recall", "high", "{:.2f}", "share of real images that lie among the model's"),
     "class_accuracy": Metric("Class accuracy", "high", "{:.1%}", "share read as the class that was asked for"),
     "largest_class_share": Metric("Largest class", "", "{:.1%}", "share of the class that it draws most; even is 10 %"),
-    "reconstruction_mse": Metric(
-        "Reconstruction error", "low", "{:.4f}", "mean square between a test image and its copy"
+    "reconstruction_mse": Metric("Reconstruction error", "low", "{:.4f}", "mean square between test images and copies"),
+    "classifier_score": Metric(
+        "Classifier score", "high", "{:.2f}", "Inception-style score with the judge in its place"
     ),
+    "inception_score": Metric("Inception score", "high", "{:.2f}"),
+    "density": Metric("Density", "", "{:.2f}", "about 1 for real images"),
+    "coverage": Metric("Coverage", "high", "{:.2f}", "share of real images with one of the model's nearby"),
+    "class_diversity": Metric("Diversity", "", "{:.2f}", "within a class; 1 is as varied as real images"),
+    "class_entropy": Metric("Class entropy", "high", "{:.2f}", "in bits; ten classes of equal share have 3.32"),
+    "laplacian_ratio": Metric("Sharpness", "", "{:.2f}", "variance of the Laplacian; 1 is as sharp as real images"),
+    "high_frequency_ratio": Metric("High frequencies", "", "{:.2f}", "1 is as fine as real images"),
+    "memorized_share": Metric("Copied", "", "{:.1%}", "suspiciously near to a training image; 1 % is expected"),
+    "memorization_ratio": Metric("Distance to training", "", "{:.2f}", "far below 1 means copies"),
+    "cas_generated": Metric("Teaches", "high", "{:.1%}", "accuracy of a classifier that saw only these images"),
+    "cas_both": Metric("Teaches, with real", "high", "{:.1%}", "accuracy of a classifier that saw these and real ones"),
+    "cas_real": Metric("Real teaches", "", "{:.1%}", "accuracy of the same classifier on real images alone"),
+    "anomaly_auc": Metric("Anomaly AUC", "high", "{:.3f}", "how well the reconstruction error tells odd images"),
+    "elbo": Metric("ELBO", "high", "{:.1f}", "bound of the log-likelihood, nats per image"),
+    "bernoulli_elbo": Metric("Bernoulli ELBO", "high", "{:.1f}", "bound of the log-likelihood, nats per image"),
+    "kl": Metric("KL divergence", "", "{:.1f}", "of the posterior from the prior, nats per image"),
 }
 COSTS = {  # a plot's x axes
     "parameters": Metric("Parameters", "low"),
     "images_seen": Metric("Images seen", "low"),
     "train_seconds": Metric("Training time", "low"),
+    "seconds_per_image": Metric("Time per image", "low"),
 }
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Column:
-    """A metric together with whose features or opinion it rests on ("" where it needs nobody's)."""
+    """A metric together with whose features or opinion it rests on ("" where it needs nobody's).
+
+    ``digest`` starts the hash of the judge's weights: after another training it is another judge.
+    """
 
     metric: str
     judge: str
+    digest: str = ""
 
     @property
     def key(self) -> str:
         """For links: a metric alone is not enough where two judges measured it."""
-        return f"{self.metric}@{self.judge}" if self.judge else self.metric
+        judge = f"{self.judge}:{self.digest}" if self.digest else self.judge
+        return f"{self.metric}@{judge}" if judge else self.metric
 
     @property
     def about(self) -> Metric:
@@ -76,6 +109,7 @@ class Entry:
         origin: "bundled", "study", or "reference" for floor and ceiling.
         dataset: its short name.
         figures: column → value.
+        spreads: column → standard error, where recorded.
         senseless: metrics that have no meaning for it.
         costs: of ``COSTS``, where recorded.
     """
@@ -85,6 +119,7 @@ class Entry:
     origin: Literal["bundled", "study", "reference"]
     dataset: str
     figures: Mapping[Column, float]
+    spreads: Mapping[Column, float]
     senseless: frozenset[str]
     costs: Mapping[str, float]
 
@@ -106,50 +141,46 @@ def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entr
 
 def bundled_entry(info: ModelInfo) -> Entry | None:
     """The row of a bundled model; None if it was never evaluated."""
-    numbers, protocol = recorded(info.folder)
-    judge = str(protocol.get("features", ""))
-    path = info.folder / "training_summary.json"
-    summary = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    parameters = summary.get("parameters")
-    summary["parameters"] = parameters.get("model") if isinstance(parameters, Mapping) else parameters
-    figures = read_figures(numbers, judge)
+    record, summary = (read_json(info.folder / name) for name in ("metrics.json", "training_summary.json"))
+    figures, spreads = read_figures(record)
     if not figures:
         return None
+    parameters = mapping(summary, "parameters").get("model") or mapping(record, "cost").get("parameters")
     return Entry(
         name=info.name,
-        family=FAMILIES[info.model_class],
+        family=family_of(info),
         origin="bundled",
         dataset=info.dataset,
         figures=figures,
+        spreads=spreads,
         senseless=frozenset(senseless(info)),
-        costs={cost: value for cost in COSTS if (value := as_number(summary.get(cost))) is not None},
+        costs=read_costs({**summary, **mapping(record, "cost"), "parameters": parameters}),
     )
 
 
-def senseless(info: ModelInfo) -> list[str]:
+def senseless(info: ModelInfo) -> set[str]:
     """Metrics that have no meaning for a kind of model."""
-    copies, samples = info.model_class in ("GenHubAE", "GenHubVAE"), info.model_class != "GenHubAE"
-    found = [] if copies else ["reconstruction_mse"]
-    if not samples:
-        found += [metric for metric in METRICS if metric != "reconstruction_mse"]
-    return [*found, "largest_class_share" if info.class_names else "class_accuracy"]
+    able = abilities(info)
+    found = set(UNASKED if info.class_names else ASKED)
+    if not able.reconstructs:
+        found |= {*COPIES, *BOUNDS}
+    elif not able.generates:
+        found |= set(METRICS) - set(COPIES)
+    return found
 
 
 def study_entries(path: Path) -> list[Entry]:
     """The rows of a study's table, as far as they can be read; none where there is no table."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
+    rows = read_json(path)
     rows = rows.get("rows", []) if isinstance(rows, Mapping) else rows
     found = [study_entry(row) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     return [entry for entry in found if entry]
 
 
 def study_entry(row: Mapping[str, Any]) -> Entry | None:
-    """One row: ``recipe``, ``dataset``, ``features``, ``metrics``, ``class``, and costs. None without a figure."""
-    name, measured = str(row.get("recipe", "")), row.get("metrics")
-    figures = read_figures(measured if isinstance(measured, Mapping) else {}, str(row.get("features", "")))
+    """One row: a ``metrics.json`` with ``recipe``, ``dataset``, ``section`` and ``class``. None without figures."""
+    name = str(row.get("recipe", ""))
+    figures, spreads = read_figures(row)
     if not name or not figures:
         return None
     return Entry(
@@ -158,24 +189,72 @@ def study_entry(row: Mapping[str, Any]) -> Entry | None:
         origin="reference" if row.get("section") in ("floor", "ceiling", "reference") else "study",
         dataset=str(row.get("dataset", name.partition("/")[0])),
         figures=figures,
+        spreads=spreads,
         senseless=frozenset(),
-        costs={cost: value for cost in COSTS if (value := as_number(row.get(cost))) is not None},
+        costs=read_costs({**row, **mapping(row, "cost")}),
     )
 
 
-def read_figures(numbers: Mapping[str, Any], judge: str) -> dict[Column, float]:
-    """Recorded numbers by column. A number may stand alone or as ``{"value": …}`` beside its spread."""
-    found = {}
-    for metric, recorded_value in numbers.items():
-        value = as_number(recorded_value.get("value") if isinstance(recorded_value, Mapping) else recorded_value)
+def read_figures(record: Mapping[str, Any]) -> tuple[dict[Column, float], dict[Column, float]]:
+    """(values, standard errors) of a record's ``metrics`` by column; what is no number is left out."""
+    protocol, spread = mapping(record, "protocol"), mapping(record, "spread")
+    judge = str(protocol.get("extractor") or protocol.get("features") or record.get("extractor") or "")
+    digest = str(protocol.get("extractor_sha256") or protocol.get("judge_sha256") or "")[:6]
+    values, errors = {}, {}
+    for metric, given in mapping(record, "metrics").items():
+        value, error = as_number(given), as_number(spread.get(metric))
+        column = Column(metric, "") if metric in BLIND else Column(metric, judge, digest)
         if value is not None:
-            found[Column(metric, "" if metric in BLIND else judge)] = value
-    return found
+            values[column] = value
+            if error is not None:
+                errors[column] = error
+    return values, errors
+
+
+def read_costs(given: Mapping[str, Any]) -> dict[str, float]:
+    return {cost: value for cost in COSTS if (value := as_number(given.get(cost))) is not None}
+
+
+def mapping(record: Any, key: str) -> Mapping[str, Any]:
+    """``record[key]`` if both are mappings, else an empty one."""
+    value = record.get(key) if isinstance(record, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds; {} where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def as_number(value: Any) -> float | None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if number else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reported:
+    """What a reference report says of its own system: never to be compared with our figures."""
+
+    name: str
+    fid: float | None
+    kid: float | None
+    note: str
+
+
+def read_reported(dataset: str, path: Path = REPORTED) -> tuple[str, list[Reported]]:
+    """(the reports' extractor, their figures for a dataset); none where nobody wrote them down."""
+    if not path.is_file():
+        return "", []
+    record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rows = [
+        Reported(name, as_number(row.get("fid")), as_number(row.get("kid")), str(row.get("note", "")))
+        for name, row in mapping(record, "systems").items()
+        if name.startswith(f"{dataset}/") and isinstance(row, Mapping)
+    ]
+    return str(record.get("extractor", "")), [row for row in rows if row.fid is not None or row.kid is not None]
 
 
 def columns_of(entries: Iterable[Entry]) -> list[Column]:

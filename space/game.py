@@ -17,8 +17,8 @@ from genhub import ModelInfo
 from genhub.data import ImageSet
 from genhub.images import to_pil
 from genhub.latents import MAX_SEED
-from space.catalog import Dataset
-from space.inference import Busy, Engine
+from space.catalog import Dataset, abilities, family_of
+from space.inference import Engine
 from space.result import Failure, Result
 from space.view import View, read_view
 
@@ -59,7 +59,7 @@ class Deal:
     right: str
 
 
-class NoFakes(Busy):
+class NoFakes(ValueError):
     """No model of the dataset can make an image just now."""
 
 
@@ -94,7 +94,7 @@ class Game:
         """An image that was not shown before, by a model of a family drawn at random."""
         families: dict[str, list[ModelInfo]] = {}
         for info in players(dataset):
-            families.setdefault(info.model_class, []).append(info)
+            families.setdefault(family_of(info).slug, []).append(info)
         for models in chance.sample(list(families.values()), len(families)):
             for info in chance.sample(models, len(models)):
                 with self.lock:
@@ -126,8 +126,8 @@ class Game:
 
 
 def players(dataset: Dataset) -> list[ModelInfo]:
-    """The models that make images of their own. An autoencoder only copies, so it would be no fair opponent."""
-    return [info for info in dataset.models if info.model_class != "GenHubAE"]
+    """The models that make images of their own, in milliseconds. Copies of real images would be no fair opponents."""
+    return [info for info in dataset.models if abilities(info).generates and not abilities(info).slow]
 
 
 def label_of(result: Result, place: int) -> int | None:

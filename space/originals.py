@@ -7,7 +7,9 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from genhub.data import KNOWN, ImageSet, load_images
 from genhub.errors import DataError
@@ -15,6 +17,7 @@ from space.catalog import Dataset
 
 FOLDER = "GENHUB_DATA"  # environment variable: a folder with one subfolder per dataset, such as mnist/
 RETRY_SECONDS = 60.0
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -26,17 +29,18 @@ class Missing:
     since: float
 
 
-class Originals:
-    """Reads a split of a dataset when it is first asked for, and keeps it. Reads one at a time."""
+class Originals(Generic[T]):
+    """Reads a split of a dataset when it is first asked for, and keeps what ``digest`` makes of it. One at a time."""
 
-    def __init__(self) -> None:
-        self.found: dict[tuple[str, str], ImageSet | Missing] = {}
+    def __init__(self, digest: Callable[[ImageSet], T]) -> None:
+        self.digest = digest
+        self.found: dict[tuple[str, str], T | Missing] = {}
         self.readers: dict[tuple[str, str], threading.Thread] = {}
         self.free = threading.Lock()  # the one reader's
         self.touched = threading.Lock()  # held while touching the two dicts
 
-    def ask(self, dataset: Dataset, split: str, wait: float = 0.0) -> ImageSet | Missing | None:
-        """The images, or why there are none, or None while they are being read. Waits at most ``wait`` seconds.
+    def ask(self, dataset: Dataset, split: str, wait: float = 0.0) -> T | Missing | None:
+        """What there is, or why there are none, or None while they are being read. Waits at most ``wait`` seconds.
 
         What was missing is looked for again after a minute.
         """
@@ -59,7 +63,7 @@ class Originals:
         key = (dataset.name, split)
         try:
             with self.free:
-                answer = load(dataset, split)
+                answer = self.digest(load(dataset, split))
         except Exception as error:  # a reader that dies would leave its visitors waiting for ever
             log.warning("%s: %s", dataset.name, error)  # the reason may name folders, which visitors need not see
             answer = Missing(f"The real images of {dataset.title} cannot be reached from here.", time.monotonic())

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from space import charts
-from space.board import Column, Entry, columns_of, ranked, read_board, read_figures, study_entries
+from space.board import Column, Entry, columns_of, ranked, read_board, read_figures, read_reported, study_entries
 from space.catalog import FAMILIES, read_catalog
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
@@ -27,7 +27,7 @@ def web():
 
 def entry(name, dataset="toys", family="GenHubGAN", origin="bundled", costs=None, **figures):
     found = {Column(metric, "judge-a"): value for metric, value in figures.items()}
-    return Entry(name, FAMILIES.get(family), origin, dataset, found, frozenset({"reconstruction_mse"}), costs or {})
+    return Entry(name, FAMILIES.get(family), origin, dataset, found, {}, frozenset({"reconstruction_mse"}), costs or {})
 
 
 # -- rows and columns -------------------------------------------------------------------------------------------------
@@ -39,24 +39,32 @@ def test_every_evaluated_model_has_its_recorded_figures():
         for info in dataset.models:
             record = json.loads((info.folder / "metrics.json").read_text())
             row = rows[info.name]
-            for metric, value in read_figures(record["metrics"], record["protocol"]["features"]).items():
-                assert row.figures[metric] == value
+            assert {column.metric: value for column, value in row.figures.items()} == record["metrics"]
+            judges = {column.judge for column in row.figures} - {""}
+            assert judges <= {record["protocol"].get("extractor") or record["protocol"].get("features")}
             assert row.costs["parameters"] > 1000
 
 
 def test_figures_of_two_judges_never_share_a_column(tmp_path):
-    rows = [
-        {"recipe": "toys/a", "class": "GenHubGAN", "features": "judge-a", "metrics": {"fid": 3.0, "sharpness": 1.0}},
-        {"recipe": "toys/b", "class": "GenHubGAN", "features": "judge-b", "metrics": {"fid": 2.0, "sharpness": 2.0}},
-    ]
+    def row(recipe, digest, **metrics):
+        protocol = {"extractor": "judge", "extractor_sha256": digest * 9}
+        return {
+            "recipe": recipe,
+            "class": "GenHubGAN",
+            "protocol": protocol,
+            "metrics": metrics,
+            "spread": {"fid": 0.5},
+        }
+
+    rows = [row("toys/a", "aaa", fid=3.0, laplacian_ratio=1.0), row("toys/b", "bbb", fid=2.0, laplacian_ratio=2.0)]
     table = tmp_path / "table.json"
     table.write_text(json.dumps(rows))
     found = study_entries(table)
-    assert columns_of(found) == [Column("fid", "judge-a"), Column("fid", "judge-b"), Column("sharpness", "")]
-    assert [len(row.figures) for row in found] == [2, 2]
-    assert all(
-        row.answer(Column("fid", other)) == "missing" for row, other in zip(found, ("judge-b", "judge-a"), strict=True)
-    )
+    mine, other = Column("fid", "judge", "aaaaaa"), Column("fid", "judge", "bbbbbb")
+    assert columns_of(found) == [mine, other, Column("laplacian_ratio", "")]
+    assert [row.figures[column] for row, column in zip(found, (mine, other), strict=True)] == [3.0, 2.0]
+    assert found[0].answer(other) == found[1].answer(mine) == "missing"
+    assert found[0].spreads == {mine: 0.5}
 
 
 @pytest.mark.parametrize(
@@ -79,9 +87,24 @@ def test_a_table_that_makes_no_sense_has_no_rows(tmp_path, text):
     assert study_entries(tmp_path / "none.json") == []
 
 
-def test_a_figure_may_stand_beside_its_spread():
-    given = {"fid": {"value": 2.5, "spread": 0.1}, "kid": math.inf, "precision": True, "recall": None, "x": 3}
-    assert read_figures(given, "j") == {Column("fid", "j"): 2.5, Column("x", "j"): 3.0}
+def test_what_is_no_number_is_left_out():
+    given = {"fid": 2.5, "kid": math.inf, "precision": True, "recall": None, "x": 3, "y": "4", "z": [5]}
+    record = {"metrics": given, "protocol": {"features": "j"}, "spread": {"fid": 0.1, "x": "?"}}
+    values, errors = read_figures(record)
+    assert values == {Column("fid", "j"): 2.5, Column("x", "j"): 3.0}
+    assert errors == {Column("fid", "j"): 0.1}
+    assert read_figures({"metrics": 5, "protocol": [], "spread": None}) == ({}, {})
+
+
+def test_reported_figures_stay_apart(tmp_path):
+    path = tmp_path / "reported.yaml"
+    path.write_text(
+        "extractor: theirs\nsystems:\n  toys/a: {fid: 3.5, note: lucky}\n  toys/b: {loss: 1}\n  else/c: {fid: 1}\n"
+    )
+    extractor, rows = read_reported("toys", path)
+    assert extractor == "theirs"
+    assert [(row.name, row.fid, row.kid, row.note) for row in rows] == [("toys/a", 3.5, None, "lucky")]
+    assert read_reported("toys", tmp_path / "none.yaml") == ("", [])
 
 
 def test_what_has_no_meaning_is_not_missing():
@@ -134,9 +157,9 @@ def test_unknown_choices_fall_back_and_are_said(web, field, value):
 def test_complete_rows_and_families_filter():
     fid = Column("fid", "judge-a")
     board = [
-        entry("full", fid=1.0, kid=2.0),
+        entry("full", fid=1.0, recall=2.0),
         entry("half", fid=3.0),
-        entry("vae", family="GenHubVAE", fid=4.0, kid=1.0),
+        entry("vae", family="GenHubVAE", fid=4.0, recall=1.0),
     ]
     names = {}
     for key, params in {"all": {}, "complete": {"complete": "yes"}, "gan": {"family": "gan"}}.items():

@@ -154,13 +154,13 @@ def wait_for(shelf, dataset, split="test"):
 
 
 def test_a_folder_is_read_at_the_size_of_the_models(folder):
-    found = wait_for(Originals(), CATALOG["mnist"])
+    found = wait_for(Originals(lambda images: images), CATALOG["mnist"])
     assert found.images.shape[1:] == CATALOG["mnist"].models[0].image_shape
     assert found.labels.max() == 9
 
 
 def test_what_cannot_be_reached_is_said_without_naming_folders(folder, caplog):
-    shelf = Originals()
+    shelf = Originals(lambda images: images)
     found = wait_for(shelf, CATALOG["cifar10"])
     assert isinstance(found, Missing)
     assert "CIFAR-10" in found.reason
@@ -169,7 +169,7 @@ def test_what_cannot_be_reached_is_said_without_naming_folders(folder, caplog):
 
 
 def test_what_was_missing_is_looked_for_again(folder, monkeypatch):
-    shelf = Originals()
+    shelf = Originals(lambda images: images)
     assert isinstance(wait_for(shelf, CATALOG["cifar10"]), Missing)
     write_image_folder(folder / "cifar10", size=32)
     assert isinstance(wait_for(shelf, CATALOG["cifar10"]), Missing)
@@ -179,7 +179,7 @@ def test_what_was_missing_is_looked_for_again(folder, monkeypatch):
 
 def test_another_dataset_in_its_folder_is_refused(folder, caplog):
     write_image_folder(folder / "cifar10", size=32, classes=3)
-    assert isinstance(wait_for(Originals(), CATALOG["cifar10"]), Missing)
+    assert isinstance(wait_for(Originals(lambda images: images), CATALOG["cifar10"]), Missing)
     assert "3 classes" in caplog.text
 
 
@@ -192,7 +192,7 @@ def test_visitors_do_not_wait_for_a_reader(monkeypatch):
         raise DataError("gone")
 
     monkeypatch.setattr(originals, "load", slow)
-    shelf = Originals()
+    shelf = Originals(lambda images: images)
     start = time.monotonic()
     assert [shelf.ask(DIGITS, "test", wait=0.05) for _ in range(3)] == [None] * 3
     assert time.monotonic() - start < 2

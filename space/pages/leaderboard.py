@@ -16,16 +16,16 @@ from fastapi.responses import HTMLResponse, Response
 
 from genhub import ModelInfo
 from space import charts
-from space.board import COSTS, Column, Entry, Metric, columns_of, ranked, read_board
-from space.cards import count, judge_accuracy
+from space.board import COSTS, Column, Entry, columns_of, ranked, read_board, read_reported
+from space.cards import count, duration, judge_accuracy
 from space.catalog import Dataset
+from space.fields import quoted
 from space.inference import Engine
 from space.shell import Page, respond
-from space.view import quoted
 
 PAGE = Page("leaderboard", "Leaderboard", "Every evaluated system, its figures, its cost and how it learned.")
 ANY = "any"
-MAIN = ("frechet_distance", "fid", "kid", "precision", "recall", "class_accuracy", "largest_class_share")
+MAIN = ("frechet_distance", "fid", "precision", "recall", "class_accuracy", "largest_class_share", "reconstruction_mse")
 FIELDS = ("dataset", "family", "sort", "order", "columns", "complete", "cost", "curve")
 
 
@@ -135,7 +135,7 @@ def chosen(choice: Choice, entries: Sequence[Entry]) -> tuple[list[Entry], list[
     family = [entry for entry in here if choice.family in (ANY, entry.family.slug if entry.family else ANY)]
     columns = columns_of(family)
     if not choice.everything:
-        columns = [c for c in columns if c.metric in MAIN or c.metric == "reconstruction_mse"] or columns
+        columns = [c for c in columns if c.metric in MAIN] or columns
     rows = [entry for entry in family if not choice.complete or entry.complete(columns)]
     return here, columns, ranked(rows, choice.sort, choice.descending)
 
@@ -166,6 +166,7 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         "plot": quality and plot(rows, quality, choice.cost),
         "curves": curves_of(next((info for info in models if info.name == choice.curve), None)),
         "models": models,
+        "reported": read_reported(choice.dataset),
         "csv": choice.link().replace("leaderboard?", "leaderboard.csv?", 1),
     }
 
@@ -198,6 +199,8 @@ def plot(rows: Sequence[Entry], quality: Column, cost: str) -> charts.Plot | Non
 
 def write_cost(cost: str, value: float) -> str:
     """A cost with its unit, briefly."""
+    if cost == "seconds_per_image":
+        return duration(value)
     if cost != "train_seconds":
         return count(round(value))
     minutes = value / 60
@@ -242,9 +245,7 @@ def curve_of(title: str, keys: Sequence[str], rows: Sequence[Mapping[str, float]
 
 def title_of(key: str) -> str:
     """A logged quantity in words."""
-    name = key.removeprefix("probe_")
-    about = Column(name, "").about if key != name else Metric(key.replace("_", " ").capitalize(), "")
-    return {"kl": "KL divergence"}.get(key, about.title)
+    return Column(key.removeprefix("probe_"), "").about.title
 
 
 def read_log(info: ModelInfo) -> list[dict[str, float]]:
@@ -263,5 +264,6 @@ def as_csv(rows: Sequence[Entry], columns: Sequence[Column]) -> str:
     for row in rows:
         figures = [row.figures.get(column, "") for column in columns]
         costs = [row.costs.get(cost, "") for cost in COSTS]
-        writer.writerow([row.name, row.family.title if row.family else "", row.origin, row.dataset, *figures, *costs])
+        family = row.family.title if row.family else ""
+        writer.writerow([row.name, family, row.origin, row.dataset, *figures, *costs])
     return text.getvalue()

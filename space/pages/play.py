@@ -8,12 +8,12 @@ import gradio as gr
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from space.catalog import FAMILIES, Dataset
+from space.catalog import Dataset, family_of
+from space.fields import quoted
 from space.game import GUESSES, Game, Round
 from space.inference import Engine
 from space.originals import Missing, Originals
 from space.shell import QUICK, Page, in_words, respond
-from space.view import quoted
 
 PAGE = Page("play", "Real or fake?", "A blind game: which image is real, and which was made by a model?")
 SPLIT = "test"  # images that no model was trained on
@@ -23,7 +23,7 @@ OVER = "That round is over. Here comes another one."
 
 def register(server: gr.Server, engine: Engine) -> None:
     """Add the page, its rounds and its answers."""
-    game, originals = Game(engine), Originals()
+    game, originals = Game(engine), Originals(digest=lambda images: images)
 
     @PAGE.route(server)
     def page(request: Request) -> HTMLResponse:
@@ -83,7 +83,7 @@ def register(server: gr.Server, engine: Engine) -> None:
 def verdict(closed: Round, guess: str, engine: Engine) -> dict[str, Any]:
     """What the visitor is told after the guess."""
     dataset = engine.catalog[closed.dataset]
-    family = FAMILIES[dataset.model(closed.model).model_class]
+    family = family_of(dataset.model(closed.model))
     return {
         "outcome": "tie" if guess == "tie" else "right" if guess == closed.real else "wrong",
         "real": closed.real,

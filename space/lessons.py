@@ -1,0 +1,85 @@
+"""What each family is, in a few honest sentences, and how data flows through it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """One family explained.
+
+    Attributes:
+        idea: how it works.
+        training: what it is told to get right.
+        good, bad: what to expect, and what to look for.
+        flow: the boxes of its diagram in order; one in brackets is only used in training.
+        paper: where it comes from.
+    """
+
+    idea: str
+    training: str
+    good: str
+    bad: str
+    flow: tuple[str, ...]
+    paper: str
+
+
+LESSONS = {  # a family's slug → its lesson
+    "ae": Lesson(
+        "One network squeezes an image into a few numbers, the code. A second one rebuilds the image from it.",
+        "The copy should match the original, pixel by pixel.",
+        "It compresses well, and what it rebuilds badly is unusual: a way to find odd images.",
+        "It cannot invent. Nobody knows which codes belong to images, so a random code gives mush.",
+        ("image", "encoder", "code", "decoder", "copy"),
+        "Hinton & Salakhutdinov, 2006",
+    ),
+    "vae": Lesson(
+        "An autoencoder whose codes form a cloud of known shape. A random point of the cloud is a new image.",
+        "The copy should match, and the codes should look like plain noise. The two wishes pull against each other.",
+        "Its codes are orderly: walking from one to another morphs one image into the other.",
+        "It hedges. Where several images are possible it draws their average, so edges are soft.",
+        ("image", "encoder", "mean and spread", "noise", "decoder", "copy"),
+        "Kingma & Welling, 2014",
+    ),
+    "hybrid": Lesson(
+        "A variational autoencoder with a critic behind it, which says whether a copy is good.",
+        "The copy should look to the critic like the original, and the codes like plain noise.",
+        "Sharper than a plain VAE, and it can still encode an image.",
+        "Three networks have to keep in step; copies drift away from the original.",
+        ("image", "encoder", "code", "decoder", "[critic]"),
+        "Larsen et al., 2016",
+    ),
+    "gan": Lesson(
+        "Two networks compete. The generator turns noise into images. The critic tells them from real ones.",
+        "The critic should catch every fake; the generator should get past it. It never sees a real image itself.",
+        "Sharp images in a single pass, in milliseconds.",
+        "It may draw the same few things again and again, for the critic does not ask for variety. It takes no orders.",
+        ("noise", "generator", "image", "[critic]"),
+        "Goodfellow et al., 2014; Radford et al., 2016",
+    ),
+    "cgan": Lesson(
+        "A GAN whose two sides know the class. The generator is asked for a horse; the critic checks for a horse.",
+        "As for a GAN, but an image of the wrong class is caught as well.",
+        "It draws what it is asked for, and every class gets its share.",
+        "A class with many poses, such as cats, stays hard. When it fails, it fails in plain sight.",
+        ("noise + class", "generator", "image", "[critic + class]"),
+        "Mirza & Osindero, 2014; Miyato & Koyama, 2018",
+    ),
+    "diffusion": Lesson(
+        "A network learns to remove a little noise. Starting from nothing but noise, it cleans up in many small steps.",
+        "Given an image with noise on it, it should say what the noise was. That is all.",
+        "Training is calm, variety is high, and quality grows with the number of steps.",
+        "Each step costs as much as a whole GAN, so it is slow. With few steps the images stay rough.",
+        ("noise + class", "denoiser × steps", "image"),
+        "Ho et al., 2020; Song et al., 2021",
+    ),
+    "sd": Lesson(
+        "Diffusion in the small code of an autoencoder, led by a sentence. The decoder then paints the picture.",
+        "The denoiser learns on codes with captions; the autoencoder and the reader of the text are trained apart.",
+        "It takes orders in words. The real one paints nearly anything.",
+        "The one bundled here is a miniature. It shows how the parts fit, not what the real one can do.",
+        ("sentence", "text encoder", "denoiser × steps", "decoder", "image"),
+        "Rombach et al., 2022",
+    ),
+}

@@ -1,0 +1,64 @@
+"""Model cards as safe HTML: whatever a card says, it cannot bring markup, scripts or pictures of its own."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from genhub import ModelInfo
+
+FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+SHEET = "samples.png"  # the one picture that a card may show: the model's own
+
+
+@functools.cache
+def reader() -> MarkdownIt:
+    """CommonMark with tables and without HTML. Its own check refuses links to anything but the web."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown.add_render_rule("image", draw_image)
+    markdown.add_render_rule("heading_open", lower_heading)
+    markdown.add_render_rule("heading_close", lower_heading)
+    markdown.add_render_rule(
+        "table_open", lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
+    )
+    markdown.add_render_rule("table_close", lambda *_: "</table></div>")
+    markdown.add_render_rule("fence", draw_code)
+    return markdown
+
+
+def card_html(info: ModelInfo) -> Markup:
+    """The card of a bundled model, without its metadata block; empty where it has none."""
+    path = info.folder / "README.md"
+    return to_html(path.read_text(encoding="utf-8"), info.name) if path.is_file() else Markup("")
+
+
+def to_html(text: str, name: str) -> Markup:
+    """Markdown to HTML for a page. ``name`` is the model whose sheet may be shown."""
+    body = COMMENT.sub("", FRONT.sub("", text, count=1))
+    return Markup(reader().render(body, {"model": name}))
+
+
+def draw_image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: dict[str, str]) -> str:
+    token = tokens[index]
+    said = escape(token.content)
+    if token.attrs.get("src") != SHEET:
+        return str(said)
+    alt = f"Samples of {escape(env['model'])}" if said == "samples" else said
+    return f'<img class="sheet" src="sheet?model={escape(env["model"])}" alt="{alt}" loading="lazy">'
+
+
+def lower_heading(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: dict[str, str]) -> str:
+    """Headings two levels down: the page has the first two."""
+    level = min(6, int(tokens[index].tag[1]) + 2)
+    return f"<{'/' if tokens[index].nesting < 0 else ''}h{level}>"
+
+
+def draw_code(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: dict[str, str]) -> str:
+    return f'<pre tabindex="0"><code>{escape(tokens[index].content)}</code></pre>'

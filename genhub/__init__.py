@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         GenHubModel,
         GenHubVAE,
     )
+    from genhub.stable_diffusion import GenHubStableDiffusion
     from genhub.zoo import ModelInfo, list_models, load
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "GenHubDiscriminator",
     "GenHubGAN",
     "GenHubModel",
+    "GenHubStableDiffusion",
     "GenHubVAE",
     "LoadError",
     "ModelInfo",
@@ -46,8 +48,9 @@ def __getattr__(name: str) -> Any:
     # Names are imported on first use, so that what needs no torch (errors, hub) does not wait for it.
     if name not in __all__:
         raise AttributeError(f"module 'genhub' has no attribute {name!r}")
-    home = "zoo" if name in ("ModelInfo", "list_models", "load") else "errors" if name.endswith("Error") else "models"
-    return getattr(importlib.import_module(f"genhub.{home}"), name)
+    homes = {"GenHubStableDiffusion": "stable_diffusion", "DataError": "errors", "LoadError": "errors"}
+    homes |= dict.fromkeys(("ModelInfo", "list_models", "load"), "zoo")
+    return getattr(importlib.import_module(f"genhub.{homes.get(name, 'models')}"), name)
 
 
 def __dir__() -> list[str]:

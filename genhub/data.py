@@ -113,7 +113,8 @@ def load_images(
     """Read a dataset.
 
     Args:
-        source: ``digits``, a Hub id, a folder of data files, or a folder of images.
+        source: ``digits``, a Hub id, a folder of data files, or a folder of images; or several of them joined by
+            ``+``, whose classes are then told apart and whose images are all made like the first set's.
         split: name of the split. ``digits`` has train (1,500) and test (297).
         image_column: found by its type where left out.
         label_column: where left out, the one of type ClassLabel, or else one named ``label`` that holds whole numbers,
@@ -133,6 +134,10 @@ def load_images(
     if channels not in (None, 1, 3):
         raise DataError(f"channels: expected 1 (grey) or 3 (colour), got {channels!r}")
     source = str(source)
+    if "+" in source and not Path(source).expanduser().exists():
+        columns = {"image_column": image_column, "label_column": label_column}
+        shape = {"image_size": image_size, "channels": channels}
+        return joined(source.split("+"), split=split, limit=limit, streaming=streaming, **columns, **shape)
     if source == "digits":
         if streaming:
             raise DataError("digits: is in memory already; leave streaming out")
@@ -157,6 +162,30 @@ def load_images(
         return StreamedSet(rows, image_column, label_column, shape, class_names, **described)
     labels, class_names = read_labels(rows, label_column, class_names, source)
     return ImageSet(read_images(rows, image_column, channels, size, source), labels, class_names, **described)
+
+
+def joined(sources: list[str], *, streaming: bool, **options: Any) -> ImageSet:
+    """Several sets as one, the classes of each after those of the one before. Raises DataError."""
+    if streaming:
+        raise DataError(f"{'+'.join(sources)}: joined sets are read into memory; leave streaming out")
+    sets: list[ImageSet] = []
+    for source in sources:
+        sets.append(load_images(source, **options))
+        channels, size, _ = sets[0].image_shape
+        options |= {"channels": channels, "image_size": size}
+    names = [name for part in sets for name in part.class_names]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(f"{'+'.join(sources)}: classes of the same name: {', '.join(repeated)}; join other sets")
+    if any(part.labels is None for part in sets) and names:
+        raise DataError(f"{'+'.join(sources)}: some have labels and some have none; join sets of one kind")
+    labels, first = [], 0
+    for part in sets:
+        labels.append(None if part.labels is None else part.labels + first)
+        first += len(part.class_names)
+    images = torch.cat([part.images for part in sets])
+    name, source = ("+".join(getattr(part, key) for part in sets) for key in ("name", "source"))
+    return ImageSet(images, None if labels[0] is None else torch.cat(labels), names, name, source)
 
 
 def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:

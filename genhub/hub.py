@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,16 +24,19 @@ from huggingface_hub.errors import (
 )
 
 from genhub.errors import LoadError, nearest
+from genhub.prompts import captions
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 FILES = ("config.json", "model.safetensors")
+PIPELINE = "model_index.json"  # marks a folder that is a pipeline of diffusers
+RECORD = "genhub.json"  # beside it: what a pipeline trained here was trained on, and how it is meant to be sampled
 OPTIONAL_FILES = ("README.md",)
 CONNECT_SECONDS = 3.0
 
 
 def bundled_names() -> list[str]:
     """Names of the models that come with the package, sorted."""
-    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
+    return sorted(path.parent.name for name in (FILES[0], PIPELINE) for path in PRETRAINED.glob(f"*/{name}"))
 
 
 def resolve(given: str, *, subfolder: str | None = None, **options: Any) -> Path:
@@ -72,7 +77,7 @@ def download(repo_id: str, subfolder: str | None, **options: Any) -> Path:
     if options.get("local_files_only") or constants.is_offline_mode():
         raise LoadError(f"{repo_id}: not in the local cache, and offline mode forbids the network; go online once")
     require_reachable(repo_id)
-    try:
+    with explained(repo_id, f"{prefix}config.json or {prefix}{FILES[1]}", options.get("revision")):
         for name in OPTIONAL_FILES:
             try:
                 hf_hub_download(repo_id, prefix + name, **options)
@@ -83,6 +88,13 @@ def download(repo_id: str, subfolder: str | None, **options: Any) -> Path:
         snapshot = config.parent.parent if subfolder else config.parent
         hf_hub_download(repo_id, prefix + FILES[1], **{**options, "revision": snapshot.name})
         return config.parent
+
+
+@contextlib.contextmanager
+def explained(repo_id: str, needed: str, revision: str | None) -> Iterator[None]:
+    """Turns what the Hub's client raises while it fetches into a LoadError that says what to do."""
+    try:
+        yield
     except LocalEntryNotFoundError as error:  # the client's word for a connection that broke
         raise LoadError(f"{repo_id}: the download failed ({one_line(error)}); try again") from error
     except GatedRepoError as error:
@@ -94,11 +106,9 @@ def download(repo_id: str, subfolder: str | None, **options: Any) -> Path:
             f"{repo_id}: no such public repository on the Hub; check the name, or log in: hf auth login"
         ) from error
     except RevisionNotFoundError as error:
-        raise LoadError(f"{repo_id}: has no revision {options.get('revision')!r}; leave it out for main") from error
+        raise LoadError(f"{repo_id}: has no revision {revision!r}; leave it out for main") from error
     except EntryNotFoundError as error:
-        raise LoadError(
-            f"{repo_id}: is not a GenHub model: it lacks {prefix}config.json or {prefix}{FILES[1]}"
-        ) from error
+        raise LoadError(f"{repo_id}: is not a GenHub model: it lacks {needed}") from error
     except (HTTPError, OSError) as error:
         if getattr(getattr(error, "response", None), "status_code", None) == 401:
             raise LoadError(
@@ -141,17 +151,38 @@ def unreachable(endpoint: str) -> str | None:
 
 
 def read_config(folder: Path, given: str) -> dict[str, Any]:
-    """``config.json`` of a model folder. Raises LoadError where it is missing or is no JSON object."""
-    path = folder / "config.json"
+    """``config.json`` of a model folder, or the same facts about a pipeline of diffusers.
+
+    Raises LoadError where it is missing or is no JSON object.
+    """
+    return pipeline_config(folder, given) if (folder / PIPELINE).is_file() else read_json(folder / "config.json", given)
+
+
+def pipeline_config(folder: Path, given: str) -> dict[str, Any]:
+    """What ``config.json`` says of a model, of a pipeline of diffusers: class, classes, size and metadata."""
+    record = read_json(folder / RECORD, given) if (folder / RECORD).is_file() else {}
+    unet, vae = (read_json(folder / part / "config.json", given) for part in ("unet", "vae"))
+    metadata = {"dataset": record.get("dataset", ""), **(record.get("metadata") or {})}
+    return {
+        "class": "GenHubStableDiffusion",
+        "metadata": metadata,
+        "class_names": list(captions(metadata["dataset"])) if metadata["dataset"] else [],
+        "channels": vae["out_channels"],
+        "image_size": unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1),
+    }
+
+
+def read_json(path: Path, given: str) -> dict[str, Any]:
+    """A JSON object of a model folder. Raises LoadError where the file is missing or holds something else."""
     if not path.is_file():
-        raise LoadError(f"{given}: no config.json in the folder; found: {listing(folder)}")
+        raise LoadError(f"{given}: no {path.name} in the folder; found: {listing(path.parent)}")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise LoadError(f"{given}: config.json is no valid JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise LoadError(f"{given}: config.json must hold an object, got {type(config).__name__}")
-    return config
+        raise LoadError(f"{given}: {path.name} is no valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise LoadError(f"{given}: {path.name} must hold an object, got {type(value).__name__}")
+    return value
 
 
 def one_line(error: Exception) -> str:
@@ -159,5 +190,7 @@ def one_line(error: Exception) -> str:
 
 
 def listing(folder: Path) -> str:
+    if not folder.is_dir():
+        return "no folder"
     names = sorted(path.name for path in folder.iterdir())
     return ", ".join(names[:10]) + (", …" if len(names) > 10 else "") if names else "nothing"

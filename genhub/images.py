@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import ExifTags, Image, ImageOps
 
 TOLERANCE = 1e-3  # float round-off that still counts as inside the range (half precision included)
@@ -42,6 +43,19 @@ def signed_to_unit(images: torch.Tensor) -> torch.Tensor:
 def unit_to_signed(images: torch.Tensor) -> torch.Tensor:
     """[0, 1] to [-1, 1], differentiable."""
     return images * 2.0 - 1.0
+
+
+def resized(images: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Signed float images (n, 1 or 3, H, W) in another shape (channels, height, width), antialiased (bicubic)."""
+    channels, *size = shape
+    if images.shape[1] == 3 and channels == 1:
+        weights = images.new_tensor([0.299, 0.587, 0.114])  # ITU-R 601, as PIL makes grey
+        images = torch.einsum("nchw,c->nhw", images, weights)[:, None]
+    elif images.shape[1] == 1 and channels == 3:
+        images = images.repeat(1, 3, 1, 1)
+    if list(images.shape[2:]) != size:
+        images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)
+    return images
 
 
 def require_uint8(images: torch.Tensor, name: str) -> None:

@@ -62,16 +62,19 @@ def r1_penalty(critic: Critic, real: torch.Tensor) -> torch.Tensor:
 
 
 def reconstruction_loss(kind: str, decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """(n,) error summed over pixels, of pixels in [0, 1] (both arguments). ``mse`` is squared error, ``bce`` Bernoulli.
+    """(n,) error summed over pixels, of pixels in [0, 1] (both arguments). ``mse`` is squared error, ``l1`` absolute
+    error, ``bce`` Bernoulli.
 
     Divide by the number of pixels for the mean squared error that reports quote.
     """
     match kind:
         case "mse":
             return (decoded - images).square().flatten(1).sum(dim=1)
+        case "l1":
+            return (decoded - images).abs().flatten(1).sum(dim=1)
         case "bce":
             return F.binary_cross_entropy(decoded, images, reduction="none").flatten(1).sum(dim=1)
-    raise ValueError(f"reconstruction: expected mse or bce, got {kind!r}")
+    raise ValueError(f"reconstruction: expected mse, l1 or bce, got {kind!r}")
 
 
 def kl_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 
 from genhub import hub
 from genhub.models import GenHubModel
+from genhub.pipelines import is_pipeline
+from genhub.stable_diffusion import GenHubStableDiffusion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,7 @@ class ModelInfo:
     Attributes:
         name: what ``genhub.load`` takes.
         model_class: name of its class, such as ``"GenHubCGAN"``.
-        dataset: what it was trained on, such as ``"mnist"``.
+        dataset: what it was trained on, such as ``"mnist"``; several are joined by ``+``.
         class_names: what its labels mean; empty if it takes none.
         image_shape: (channels, height, width).
         folder: where it lies, laid out as its Hub repository.
@@ -30,11 +32,17 @@ class ModelInfo:
     image_shape: tuple[int, int, int]
     folder: Path
 
+    @property
+    def datasets(self) -> list[str]:
+        """The short names in ``dataset``."""
+        return self.dataset.split("+")
+
 
 def list_models(*, dataset: str | None = None, model_class: str | None = None) -> list[ModelInfo]:
     """The bundled models by name, all of them or those of one dataset or class. Reads no weights."""
     infos = [describe(hub.PRETRAINED / name) for name in hub.bundled_names()]
-    return [info for info in infos if dataset in (None, info.dataset) and model_class in (None, info.model_class)]
+    infos = [info for info in infos if dataset is None or dataset in info.datasets]
+    return [info for info in infos if model_class in (None, info.model_class)]
 
 
 def describe(folder: Path) -> ModelInfo:
@@ -49,9 +57,12 @@ def describe(folder: Path) -> ModelInfo:
     )
 
 
-def load(name: str | Path, **options: Any) -> GenHubModel:
-    """Load a model of whatever class it is: a bundled name, a folder or a Hub id.
+def load(name: str | Path, **options: Any) -> GenHubModel | GenHubStableDiffusion:
+    """Load a model of whatever class it is: a bundled name, a preset of a text-to-image pipeline, a folder or a Hub id.
 
-    Options are those of ``GenHubModel.from_pretrained``. Raises ``LoadError``.
+    Options are those of the class's ``from_pretrained``. A pipeline of the Hub that is no preset is loaded by
+    ``GenHubStableDiffusion.from_pretrained``. Raises ``LoadError``.
     """
+    if is_pipeline(str(name)):
+        return GenHubStableDiffusion.from_pretrained(name, **options)
     return GenHubModel.from_pretrained(name, **options)

@@ -22,6 +22,8 @@ import jinja2
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from genhub.hub import PIPELINE, read_config
+
 MODEL_CARDS = Path(__file__).resolve().parent.parent / "model_cards"
 MARK = "<!-- rendered from the records of the run; an edited card is left as it is: {} -->"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -32,6 +34,7 @@ PIPELINE_TAGS = {
     "GenHubGAN": "unconditional-image-generation",
     "GenHubCGAN": "unconditional-image-generation",
     "GenHubDiffusion": "unconditional-image-generation",
+    "GenHubStableDiffusion": "text-to-image",
     "GenHubClassifier": "image-classification",
     "GenHubDiscriminator": "image-classification",
 }
@@ -41,6 +44,7 @@ FAMILIES = {
     "GenHubGAN": "gan",
     "GenHubCGAN": "conditional-gan",
     "GenHubDiffusion": "diffusion",
+    "GenHubStableDiffusion": "stable-diffusion",
     "GenHubClassifier": "classifier",
     "GenHubDiscriminator": "discriminator",
 }
@@ -157,7 +161,8 @@ def checksum(text: str) -> str:
 
 def read_records(folder: Path) -> Records:
     """The records of a model folder. Raises ValueError naming the file that is missing or malformed."""
-    config = read_json(folder / "config.json")
+    config = read_config(folder, folder.name) if (folder / PIPELINE).is_file() else read_json(folder / "config.json")
+    config.setdefault("class", config.get("_class_name"))  # a single network of diffusers
     if not isinstance(config.get("class"), str):
         raise ValueError(f'{folder / "config.json"}: no "class" in it; save the model with save_pretrained')
     summary = read_json(folder / "training_summary.json", default={})

@@ -22,6 +22,7 @@ import yaml
 
 from genhub.errors import nearest
 from genhub.models.base import CLASSES
+from training.pipelines import LatentAutoencoder, TextToImage
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "digits/cgan"
@@ -76,9 +77,10 @@ class ObjectiveConfig:
     """What is minimised.
 
     Args:
-        type: ``autoencoder``, ``vae``, ``adversarial``, ``vae_gan``, ``classifier``, ``diffusion`` or ``distillation``.
+        type: ``autoencoder``, ``vae``, ``adversarial``, ``vae_gan``, ``classifier``, ``diffusion``, ``distillation``,
+            ``latent_autoencoder`` or ``text_to_image``.
         loss: adversarial: ``bce``, ``least_squares``, ``hinge`` or ``wasserstein``.
-        reconstruction: autoencoder and VAE: ``mse`` or ``bce`` (of pixels in [0, 1]), summed per image.
+        reconstruction: autoencoder and VAE: ``mse``, ``l1`` or ``bce`` (of pixels in [0, 1]), summed per image.
         beta: weight of the KL divergence (Higgins et al., 2017).
         adversarial_weight: weight of the generator's adversarial loss in ``vae_gan``.
         label_smoothing: classifier: share of the target spread over all classes.
@@ -87,17 +89,28 @@ class ObjectiveConfig:
         gradient_penalty: weight of the penalty on the critic's gradient norm between real and fake (WGAN-GP).
         r1: weight of the zero-centred gradient penalty on real images (Mescheder et al., 2018).
         diffaugment: any of ``color``, ``translation``, ``cutout`` on real and fake alike (Zhao et al., 2020).
-        label_dropout: diffusion: share of images shown without their class, for guidance (Ho & Salimans, 2021).
-        min_snr: diffusion, distillation: largest weight of a timestep's error in the clean image (Hang et al., 2023); 0
-            weighs all predictions alike.
+        label_dropout: diffusion, text_to_image: share of images shown without their class or caption, for guidance
+            (Ho & Salimans, 2021).
+        min_snr: diffusion, distillation, text_to_image: largest weight of a timestep's error in the clean image
+            (Hang et al., 2023); 0 weighs all predictions alike.
         teacher: distillation: a diffusion model of the same shape: bundled name, folder or Hub id.
         substeps: distillation: steps of the teacher that one of the student's stands for.
         guidance_scale: distillation: of the teacher; the student then needs none.
     """
 
-    type: Literal["autoencoder", "vae", "adversarial", "vae_gan", "classifier", "diffusion", "distillation"]
+    type: Literal[
+        "autoencoder",
+        "vae",
+        "adversarial",
+        "vae_gan",
+        "classifier",
+        "diffusion",
+        "distillation",
+        "latent_autoencoder",
+        "text_to_image",
+    ]
     loss: Literal["bce", "least_squares", "hinge", "wasserstein"] = "bce"
-    reconstruction: Literal["mse", "bce"] = "mse"
+    reconstruction: Literal["mse", "l1", "bce"] = "mse"
     beta: float = 1.0
     adversarial_weight: float = 1.0
     label_smoothing: float = 0.0
@@ -206,6 +219,8 @@ READS = {
     "classifier": ("label_smoothing",),
     "diffusion": ("label_dropout", "min_snr"),
     "distillation": ("teacher", "substeps", "guidance_scale", "min_snr"),
+    "latent_autoencoder": ("reconstruction", "beta"),
+    "text_to_image": ("label_dropout", "min_snr"),
 }
 READS["vae_gan"] = (*READS["vae"], *READS["adversarial"], "adversarial_weight")
 TRAINS = {
@@ -216,9 +231,12 @@ TRAINS = {
     "classifier": ("GenHubClassifier",),
     "diffusion": ("GenHubDiffusion",),
     "distillation": ("GenHubDiffusion",),
+    "latent_autoencoder": ("AutoencoderKL",),
+    "text_to_image": ("StableDiffusionPipeline",),
 }
+PIPELINES = {"AutoencoderKL": LatentAutoencoder, "StableDiffusionPipeline": TextToImage}
 MOMENTA = {"adam": ("betas",), "adamw": ("betas",), "sgd": ("momentum",), "rmsprop": ("momentum",)}
-FROM_DATA = ("image_size", "channels", "class_names")  # constructor arguments that a recipe does not give
+FROM_DATA = ("image_size", "channels", "class_names", "dataset")  # constructor arguments that a recipe does not give
 
 
 class ConfigError(ValueError):
@@ -419,7 +437,8 @@ def check_networks(config: TrainConfig) -> None:
         raise ConfigError(f"discriminator: objective {kind!r} needs one; give its stages")
     if kind not in ("adversarial", "vae_gan") and config.discriminator:
         raise ConfigError(f"discriminator: objective {kind!r} has none; remove it")
-    signature = inspect.signature(CLASSES[config.model["class"]].__init__).parameters
+    model_class = {**CLASSES, **PIPELINES}[config.model["class"]]
+    signature = inspect.signature(model_class.__init__).parameters
     allowed = ["class", *(name for name in signature if name not in ("self", *FROM_DATA))]
     sections = [("model", config.model, allowed)]
     if config.discriminator:

@@ -44,6 +44,10 @@ class Diffusion(Objective):
         ratio = signal_to_noise(self.model.scheduler, timesteps)
         return losses.min_snr_weight(self.model.scheduler.config.prediction_type, ratio, gamma)
 
+    def quality(self, model: GenHubDiffusion, probe: ImageSet) -> dict[str, float]:
+        """Samples of many steps would cost more than the training between two checkpoints."""
+        return {"denoising_error": held_out_error(model, probe)}
+
 
 class Distillation(Objective):
     """One step of a student for several guided steps of its teacher (Salimans & Ho, 2022; Meng et al., 2023).

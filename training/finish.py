@@ -14,7 +14,6 @@ import torch
 
 from genhub.data import KNOWN, ImageSet, StreamedSet, load_images
 from genhub.errors import DataError
-from genhub.models import GenHubModel
 from training.batches import stream
 from training.cards import render_card
 from training.checkpoints import write_folder, write_text
@@ -74,7 +73,7 @@ def finish(run: Run) -> Path:
         shutil.copyfile(run.folder / "log.jsonl", folder / "training_log.jsonl")
         (folder / "training_config.yaml").write_text(to_yaml(published), encoding="utf-8")
         (folder / "training_summary.json").write_text(summary, encoding="utf-8")
-        saved = GenHubModel.from_pretrained(folder)  # measured as published, half precision included
+        saved = type(model).from_pretrained(folder)  # measured as published, half precision included
         train = run.data if isinstance(run.data, ImageSet) else None
         pairs = run.folder / "closest_pairs.png"  # shows images of the dataset, so it is not published
         evaluate(
@@ -98,9 +97,10 @@ def finish(run: Run) -> Path:
 
 def public_source(data: ImageSet | StreamedSet) -> str:
     """What others can type to get the data: a local folder is named after the Hub set that it is a copy of, if any."""
-    if not Path(data.source).expanduser().is_dir():
+    hub_ids = {name: hub_id for hub_id, name in KNOWN.items()}
+    if not any(Path(source).expanduser().is_dir() for source in (data.source, *data.source.split("+"))):
         return data.source
-    return {name: hub_id for hub_id, name in KNOWN.items()}.get(data.name, data.name)
+    return "+".join(hub_ids.get(name, name) for name in data.name.split("+"))
 
 
 def weights_kind(config: TrainConfig) -> str:

@@ -8,13 +8,16 @@ from genhub.data import ImageSet, StreamedSet
 from genhub.errors import LoadError
 from genhub.models import GenHubDiscriminator, GenHubModel
 from genhub.models.base import CLASSES, check_state
-from training.config import ConfigError, TrainConfig
+from training.config import PIPELINES, ConfigError, TrainConfig
+from training.pipelines import LatentAutoencoder, TextToImage
 
 
 def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[GenHubModel, GenHubDiscriminator | None]:
     """The model and, for adversarial objectives, its discriminator, with weights drawn. Raises ConfigError."""
     channels, size, _ = data.image_shape
     arguments = dict(config.model)
+    if arguments["class"] in PIPELINES:
+        return build_pipeline(config, data), None
     model_class = CLASSES[arguments.pop("class")]
     shared = {"image_size": size, "channels": channels}
     conditional = model_class.__name__ in ("GenHubCGAN", "GenHubClassifier") or reads_label(arguments)
@@ -50,6 +53,25 @@ def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[G
         raise ConfigError(f"discriminator: {error}") from error
     discriminator.initialize(config.init, config.init_std)
     return model, discriminator
+
+
+def build_pipeline(config: TrainConfig, data: ImageSet | StreamedSet) -> LatentAutoencoder | TextToImage:
+    """A part of a Stable Diffusion pipeline. Raises ConfigError."""
+    channels, size, _ = data.image_shape
+    arguments = {**config.model, "image_size": size, "channels": channels}
+    model_class = PIPELINES[arguments.pop("class")]
+    if model_class is TextToImage:
+        arguments["dataset"] = data.name
+    try:
+        model = model_class(**arguments)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"model: {error}") from error
+    if model.class_names and model.class_names != data.class_names:
+        raise ConfigError(
+            f"dataset: the captions of {data.name} are of the classes {', '.join(model.class_names)}; "
+            f"{data.source} has {', '.join(data.class_names) or 'none'}"
+        )
+    return model
 
 
 def reads_label(value: Any) -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 
 from genhub import images as im
 from genhub import losses
+from genhub.data import ImageSet
 from genhub.models import GenHubDiscriminator, GenHubModel, GenHubVAE
 from training.augment import augment, cutmix, diffaugment
 from training.batches import Batches, Noise
@@ -74,6 +75,10 @@ class Objective:
             add(logs, {"loss": loss, **values}, self.config.accumulation)
         self.updaters["model"].step()
         return logs
+
+    def quality(self, model: nn.Module, probe: ImageSet) -> dict[str, float]:
+        """What a checkpoint's averaged weights are judged by, where it is not what ``evaluate.measure`` finds."""
+        return {}
 
     def loss(self, part: Part) -> tuple[torch.Tensor, Logs]:
         """Scalar loss, and what of it is worth logging."""

@@ -13,8 +13,7 @@ from accelerate import Accelerator
 
 from genhub.data import ImageSet
 from genhub.images import grid, save_png, to_signed, to_uint8
-from genhub.models import GenHubAE, GenHubClassifier, GenHubModel
-from genhub.models.latent import PriorModel
+from genhub.models import GenHubClassifier, GenHubModel
 from training.checkpoints import write_text
 
 SHEET_WIDTH = 640  # pixels, about: small images are looked at enlarged
@@ -93,10 +92,10 @@ def samples(model: GenHubModel, probe: ImageSet, n: int, seed: int) -> torch.Ten
     n held-out images. A classifier: its confusion matrix, one patch per cell, as bright as the share of a class (row)
     that it reads as another (column).
     """
-    if isinstance(model, PriorModel):
+    if hasattr(model, "generate"):
         labels = torch.arange(n) % len(model.class_names) if model.class_names else None
         return to_uint8(model.generate(n, labels=labels, seed=seed)).cpu()
-    if isinstance(model, GenHubAE):
+    if hasattr(model, "reconstruct"):
         labels = probe.labels[:n].tolist() if model.class_names else None
         return to_uint8(model.reconstruct(to_signed(probe.images[:n]), labels=labels)).cpu()
     if isinstance(model, GenHubClassifier):

@@ -40,11 +40,12 @@ from training.checkpoints import (
     write_text,
 )
 from training.config import DEFAULT_RECIPE, ConfigError, TrainConfig, recipe_names, to_yaml
-from training.diffusion import Diffusion, Distillation, held_out_error
+from training.diffusion import Diffusion, Distillation
 from training.distributed import synchronize_batch_norm
 from training.ema import EMA
 from training.evaluate import measure
 from training.finish import finish, held_out, subset
+from training.latent_diffusion import LatentAutoencoding, TextToImageDenoising
 from training.launch import start_missing_processes
 from training.networks import build_networks
 from training.objectives import VAE, VAEGAN, Adversarial, Autoencoder, Classification
@@ -62,6 +63,8 @@ OBJECTIVES = {
     "classifier": Classification,
     "diffusion": Diffusion,
     "distillation": Distillation,
+    "latent_autoencoder": LatentAutoencoding,
+    "text_to_image": TextToImageDenoising,
 }
 READING = ("split", "image_column", "label_column", "image_size", "channels", "limit", "streaming")  # of DataConfig
 PROBE = 2000  # held-out images, and samples, behind the quality of a checkpoint
@@ -209,10 +212,8 @@ class Run:
         require_finite(self.step, self.objective.networks)
         if not self.accelerator.is_main_process:
             return
-        if isinstance(self.objective, Diffusion):  # samples of many steps would cost more than the training between
-            numbers = {"denoising_error": held_out_error(self.ema.model, self.probe)}
-        else:
-            numbers = measure(self.ema.model, self.probe, self.judge, PROBE, self.reference)
+        numbers = self.objective.quality(self.ema.model, self.probe)
+        numbers = numbers or measure(self.ema.model, self.probe, self.judge, PROBE, self.reference)
         if "accuracy" in numbers:
             numbers["error_rate"] = 1 - numbers["accuracy"]  # smaller is better, as for the others
         name = next(n for n in QUALITY if n in numbers)

@@ -236,6 +236,8 @@ class GenHubModel(
             force_download=force_download,
             local_files_only=local_files_only,
         )
+        if (folder / hub.PIPELINE).is_file():
+            raise LoadError(f"{given}: is a pipeline of diffusers; use genhub.load or GenHubStableDiffusion")
         config = hub.read_config(folder, given)
         saved_class = CLASSES.get(str(config.get("class")))
         if saved_class is None:

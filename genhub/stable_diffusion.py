@@ -1,0 +1,270 @@
+"""Text-to-image pipelines of diffusers behind the verbs of GenHub's models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from genhub.errors import as_whole, nearest
+from genhub.images import resized, unit_to_signed
+from genhub.latents import sample_latents
+from genhub.models.base import Labels
+from genhub.models.latent import MAX_IMAGES, check_seed, check_whole
+from genhub.pipelines import PRESETS, find_pipeline, load_pipeline, recorded
+from genhub.prompts import PROMPTS, captions
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+MAX_STEPS = 1000
+MAX_GUIDANCE = 30.0
+Callback = Callable[[int, torch.Tensor, torch.Tensor], None]
+
+
+class GenHubStableDiffusion:
+    """A text-to-image pipeline (Rombach et al., 2022) that is asked for classes as well as for sentences.
+
+    Args:
+        pipeline: a ``StableDiffusionPipeline``, ``StableDiffusionXLPipeline`` or another one called in the same way.
+        prompts: a sentence for each class, by class name; none for a model that is only asked in words.
+        num_inference_steps, guidance_scale: of ``generate`` where it is not told others.
+        image_shape: (channels, height, width) that images are brought to; the pipeline's own where left out.
+        metadata: facts such as ``name``.
+
+    Attributes:
+        image_shape: of what ``generate`` makes.
+        class_names: what the labels 0, 1, … mean.
+    """
+
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        prompts: Mapping[str, str] | None = None,
+        *,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        image_shape: tuple[int, int, int] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.prompts = dict(prompts or {})
+        self.class_names = list(self.prompts)
+        self.num_inference_steps = check_whole(num_inference_steps, "num_inference_steps", 1, MAX_STEPS)
+        self.guidance_scale = check_guidance(guidance_scale)
+        side = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+        self.native_shape = (pipeline.vae.config.out_channels, side, side)
+        self.image_shape = tuple(image_shape or self.native_shape)
+        self.metadata = dict(metadata or {})
+        pipeline.set_progress_bar_config(disable=True)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        dataset: str | None = None,
+        prompts: Mapping[str, str] | None = None,
+        scheduler: str | None = None,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        variant: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a text-to-image pipeline. Only safetensors are read.
+
+        Args:
+            pretrained_model_name_or_path: a bundled name, a folder, a preset (``genhub.pipelines.PRESETS``) or a Hub id
+                ``user/name``; the local cache is looked up before the network. A safety checker that comes with it
+                is used.
+            dataset: whose classes are the labels, such as ``cifar10``; what it was trained on where left out.
+            prompts: a sentence for each class, by class name, instead of those of ``genhub.prompts``.
+            scheduler: one of ``genhub.pipelines.SCHEDULERS`` instead of its own.
+            dtype: half precision on a GPU and float32 on a CPU where left out.
+            device: a GPU where there is one, if left out. What does not fit is kept in the machine's memory.
+            variant: which weight files of a repository, such as ``fp16``.
+            revision, token, cache_dir, force_download, local_files_only: as in huggingface_hub.
+
+        Raises:
+            LoadError: nothing by that name, no network, missing or damaged weights, or too little memory.
+        """
+        given = str(pretrained_model_name_or_path)
+        preset = None if Path(given).expanduser().is_dir() else PRESETS.get(given)
+        if preset is not None:
+            variant, scheduler = variant or preset.variant, scheduler or preset.scheduler
+        options = {"revision": revision, "token": token, "cache_dir": cache_dir}
+        options |= {"force_download": force_download, "local_files_only": local_files_only}
+        folder = find_pipeline(preset.repo_id if preset else given, variant, **options)
+        pipeline = load_pipeline(folder, given, variant=variant, scheduler=scheduler, dtype=dtype, device=device)
+        record = {"num_inference_steps": 25, "guidance_scale": 7.5, **recorded(folder, given)}
+        if preset is not None:
+            record |= {"num_inference_steps": preset.num_inference_steps, "guidance_scale": preset.guidance_scale}
+        dataset = dataset or record.get("dataset")
+        if dataset and prompts is None:
+            prompts = {name: sentences[0] for name, sentences in captions(dataset).items()}
+        return cls(
+            pipeline,
+            prompts,
+            num_inference_steps=record["num_inference_steps"],
+            guidance_scale=record["guidance_scale"],
+            metadata={"name": given, **record.get("metadata", {})},
+        )
+
+    def for_dataset(self, dataset: str) -> GenHubStableDiffusion:
+        """The same pipeline asked for the classes of a dataset, with thumbnails of its images' shape."""
+        prompts = {name: sentences[0] for name, sentences in captions(dataset).items()}
+        return GenHubStableDiffusion(
+            self.pipeline,
+            prompts,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            image_shape=PROMPTS[dataset].image_shape if dataset in PROMPTS else None,
+            metadata=self.metadata,
+        )
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the pipeline, unless its memory plan moves it by itself. Returns this object."""
+        if not any(hasattr(part, "_hf_hook") for part in self.pipeline.components.values()):
+            self.pipeline.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return self.pipeline._execution_device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pipeline.unet.dtype
+
+    def num_parameters(self) -> int:
+        """How many numbers are learned, in all parts of the pipeline."""
+        parts = [part for part in self.pipeline.components.values() if isinstance(part, torch.nn.Module)]
+        return sum(p.numel() for part in parts for p in part.parameters())
+
+    @torch.no_grad()
+    def generate(
+        self,
+        n: int = 1,
+        *,
+        labels: Labels = None,
+        prompt: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        negative_prompt: str | None = None,
+        batch_size: int = 8,
+        callback: Callback | None = None,
+    ) -> torch.Tensor:
+        """Make n images (n, C, H, W) of ``image_shape``, float32 in [-1, 1].
+
+        Image i depends only on the weights, its label or prompt, the seed, i and the options of sampling.
+
+        Args:
+            n: how many, 1…100,000.
+            labels: one label for all or one per image, as int or class name; each is asked for by its sentence.
+            prompt: one sentence for all or one per image, instead of labels.
+            seed: 0…2³²−1; None draws one at random.
+            num_inference_steps: denoising steps, 1…1,000; None takes the model's own.
+            guidance_scale: 0…30; above 1 follows the prompt more closely, at twice the time (Ho & Salimans, 2021).
+            negative_prompt: what images are led away from; only with guidance.
+            batch_size: images made at once; bounds memory, does not change the result.
+            callback: called after each step of each batch with the step's index, the latents so far and the images
+                that they decode to, (batch, C, H, W) in [-1, 1] of the pipeline's own size.
+
+        Raises:
+            ValueError: an argument out of range; neither or both of labels and prompt; an unknown label.
+        """
+        check_whole(n, "n", 1, MAX_IMAGES)
+        check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
+        prompts = self.sentences(n, labels, prompt)
+        steps = self.num_inference_steps
+        if num_inference_steps is not None:
+            steps = check_whole(num_inference_steps, "num_inference_steps", 1, MAX_STEPS)
+        options: dict[str, Any] = {
+            "num_inference_steps": steps,
+            "guidance_scale": self.guidance_scale if guidance_scale is None else check_guidance(guidance_scale),
+            "output_type": "pt",
+        }
+        if callback is not None:
+            options["callback_on_step_end"] = self.forward_steps(callback)
+        seed = check_seed(seed)
+        side = self.pipeline.unet.config.sample_size
+        shape = (self.pipeline.unet.config.in_channels, side, side)
+        latents = sample_latents(n, int(np.prod(shape)), seed).reshape(n, *shape)
+        made = []
+        for first in range(0, n, batch_size):
+            part = slice(first, first + batch_size)
+            count = len(prompts[part])
+            images = self.pipeline(
+                prompts[part],
+                negative_prompt=None if negative_prompt is None else [negative_prompt] * count,
+                latents=latents[part].to(self.device, self.dtype),
+                generator=[image_generator(seed, i) for i in range(first, first + count)],  # where steps add noise
+                **options,
+            ).images
+            made.append(resized(unit_to_signed(images.float()), self.image_shape))
+        return torch.cat(made)
+
+    def sentences(self, n: int, labels: Labels, prompt: str | Sequence[str] | None) -> list[str]:
+        """What each of n images is asked for with. Raises ValueError."""
+        if (labels is None) == (prompt is None):
+            got = "neither" if labels is None else "both"
+            classes = f" out of {', '.join(self.class_names)}" if self.class_names else ""
+            raise ValueError(
+                f"labels, prompt: give one of them, got {got}; labels are{classes}, a prompt is a sentence"
+            )
+        if prompt is not None:
+            several = [prompt] * n if isinstance(prompt, str) else list(prompt)
+            if not all(isinstance(sentence, str) for sentence in several):
+                raise ValueError(f"prompt: expected a sentence, or one per image, got {prompt!r}")
+        else:
+            if hasattr(labels, "tolist"):
+                labels = labels.tolist()
+            alone = isinstance(labels, str) or not isinstance(labels, Sequence)
+            several = [self.prompts[self.class_name(label)] for label in ([labels] * n if alone else labels)]
+        if len(several) != n:
+            name = "labels" if prompt is None else "prompt"
+            raise ValueError(f"{name}: expected one for all or {n}, one per image; got {len(several)}")
+        return several
+
+    def class_name(self, label: int | str) -> str:
+        """The class of a label. Raises ValueError naming the nearest one."""
+        if isinstance(label, str):
+            if label not in self.prompts:
+                raise ValueError(f"labels: unknown class {label!r}; {nearest(label, self.class_names)}")
+            return label
+        index = as_whole(label)
+        if index is None or not 0 <= index < len(self.class_names):
+            raise ValueError(f"labels: expected a class name or 0…{len(self.class_names) - 1}, got {label!r}")
+        return self.class_names[index]
+
+    def forward_steps(self, callback: Callback) -> Callable[..., dict]:
+        """A callback as the pipeline calls it."""
+
+        def forward(pipeline: DiffusionPipeline, step: int, _: Any, tensors: dict) -> dict:
+            latents = tensors["latents"]
+            vae = pipeline.vae
+            images = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
+            callback(step, latents.float(), images.float().clamp(-1, 1))
+            return {}
+
+        return forward
+
+
+def image_generator(seed: int, index: int) -> torch.Generator:
+    """A CPU generator for image ``index`` of a seed."""
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def check_guidance(scale: float) -> float:
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 <= scale <= MAX_GUIDANCE:
+        raise ValueError(f"guidance_scale: expected a number from 0 to {MAX_GUIDANCE:g}, got {scale!r}")
+    return float(scale)

@@ -4,8 +4,13 @@
 
 trains every recipe of training/recipes/cifar10 on the same number of images seen, the cheapest first, each by the
 ordinary training command in a process of its own. Stopped or killed, the same command continues where it was; finished
-runs are skipped, a row that fails is left with its reason and tried again next time. Options after ``--`` go to
-training/train.py: ``-- --mixed-precision bf16``.
+runs are skipped, a row that fails is shown with its reason and tried again next time. ``OUTPUT/table.md``, ``.csv`` and
+``.json`` are written anew after every run. Options after ``--`` go to training/train.py: ``-- --mixed-precision bf16``.
+
+    python training/study.py --table --output FOLDER                      the tables of what there is so far
+    python training/study.py --evaluate-only --output FOLDER              measure finished runs, floor and ceiling anew
+    python training/study.py --pictures docs/study --output FOLDER        samples and curves of all systems
+    python training/study.py --contact-sheets cgan-cifar10 --output FOLDER    1,000 images, and 100 of each class
 """
 
 from __future__ import annotations
@@ -23,18 +28,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
 
-from genhub.data import load_images
-from genhub.errors import DataError, nearest
+from genhub.data import load_images, short_name
+from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
+from training.comparison import BOUNDS, read_json, write_tables
 from training.config import ConfigError, TrainConfig, parse_config, read_recipe, recipe_names
 from training.costs import step_flops
+from training.pictures import contact_sheets, draw_study
 from training.runs import interruption
+from training.train import READING
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIED = ("autoencoder", "vae", "vae_gan", "adversarial", "diffusion")  # objectives
@@ -82,7 +89,7 @@ def choose_recipes(names: list[str]) -> list[str]:
         if name in folders:
             inside = [n for n in known if n.startswith(f"{name}/")]
             chosen |= dict.fromkeys(n for n in inside if read_recipe(n)["objective"]["type"] in STUDIED)
-        elif name in known:
+        elif name in known or name.endswith((".yaml", ".yml")):
             chosen[name] = None
         else:
             raise ConfigError(f"{name}: no such recipe or folder of recipes; {nearest(name, [*folders, *known])}")
@@ -90,20 +97,31 @@ def choose_recipes(names: list[str]) -> list[str]:
 
 
 def plan(options: argparse.Namespace, overrides: list[str]) -> list[Job]:
-    """All jobs, one seed after the other, the cheapest recipes first. Raises ConfigError, DataError."""
+    """All jobs, one seed after the other, the cheapest recipes first, and the study's terms in its folder.
+
+    Raises ConfigError where the study was begun on other terms, DataError.
+    """
     configs = {name: parse_config(read_recipe(name), overrides) for name in options.names}
-    datasets = sorted({config.dataset for config in configs.values()})
-    if len(datasets) > 1:
-        raise ConfigError(f"recipes: of one dataset per study, these have {', '.join(datasets)}")
-    data = load_images(options.dataset or datasets[0], limit=1, **reading(next(iter(configs.values()))))
-    flops = {name: step_flops(config, data) for name, config in configs.items()}
+    dataset = options.dataset or next(iter(configs.values())).dataset
+    for name, config in configs.items():
+        if short_name(config.dataset) != short_name(next(iter(configs.values())).dataset):
+            raise ConfigError(f"{name}: is a recipe for {config.dataset}; a study is of one dataset")
+    terms = {"images": options.images, "overrides": overrides, "dataset": dataset}
+    path = options.output / "study.json"
+    study = read_json(path) if path.is_file() else {**terms, "systems": {}}
+    for key in ("images", "overrides"):
+        if study[key] != terms[key]:
+            raise ConfigError(f"--output: {options.output} holds a study of {key} {study[key]}, not {terms[key]}")
+    for name, config in configs.items():
+        if name not in study["systems"]:
+            keys = (key for key in READING if key not in ("limit", "streaming"))
+            data = load_images(dataset, limit=1, **{key: getattr(config.data, key) for key in keys})
+            study["systems"][name] = {"name": config.name, "flops": step_flops(config, data)}
+    options.output.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(study | terms, indent=2) + "\n")
+    flops = {name: study["systems"][name]["flops"] for name in configs}
     order = sorted(configs, key=lambda name: (flops[name], name))
     return [Job(name, s, configs[name], flops[name], options.output) for s in range(options.seeds) for name in order]
-
-
-def reading(config: TrainConfig) -> dict[str, Any]:
-    keys = ("split", "image_column", "label_column", "image_size", "channels")
-    return {key: getattr(config.data, key) for key in keys}
 
 
 def command(job: Job, options: argparse.Namespace, overrides: list[str]) -> list[str]:
@@ -194,20 +212,24 @@ def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], 
                 elif not interrupted.is_set():
                     write_text(job.failure, last_words(job.log) + "\n")
                     print(f"{job.title}: failed: {last_words(job.log)}", flush=True)
+                write_tables(options.output)
             time.sleep(0.2)
         return not interrupted.is_set()
 
 
-def remember(options: argparse.Namespace, overrides: list[str]) -> None:
-    """Keep the study's terms in its folder. Raises ConfigError where it was begun on others."""
-    path = options.output / "study.json"
-    terms = {"images": options.images, "overrides": overrides}
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before != terms:
-            raise ConfigError(f"--output: {options.output} holds a study of {before}, got {terms}; use another")
-    options.output.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(terms) + "\n")
+def evaluate_all(output: Path) -> None:
+    """Measure every finished run anew, and floor and ceiling, by training/evaluate.py. Raises ConfigError."""
+    dataset = read_json(output / "study.json")["dataset"]
+    evaluate = [sys.executable, str(ROOT / "training" / "evaluate.py"), "--dataset", dataset]
+    finals = [str(path.parent / "final") for path in sorted(output.glob("seed-*/*/metrics.json"))]
+    bounds = [[f"--{name}", "--output", str(output / name)] for name in BOUNDS]
+    for arguments in [*([final] for final in finals), *bounds]:
+        done = subprocess.run([*evaluate, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise ConfigError(
+                f"evaluate.py {' '.join(arguments)}: {(done.stderr.strip() or 'failed').splitlines()[-1]}"
+            )
+        print(f"measured {arguments[0]}", flush=True)
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -220,12 +242,20 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--output", type=Path, required=True, help="where runs and tables lie")
     parser.add_argument("--seeds", type=int, default=1, help="runs per recipe, with seeds 0, 1, …")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once; they share this machine's cores")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--table", action="store_true", help="train nothing, write the tables")
+    instead.add_argument("--evaluate-only", action="store_true", help="train nothing, measure finished runs anew")
+    instead.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw the study's pictures into FOLDER")
+    instead.add_argument("--contact-sheets", metavar="MODEL", help="draw many images of one model into OUTPUT")
     options = parser.parse_args(mine)
     for name in ("seeds", "jobs", "images"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
-    if not options.names or options.images is None:
+    options.trains = not (options.table or options.evaluate_only or options.pictures or options.contact_sheets)
+    if options.trains and (not options.names or options.images is None):
         raise ConfigError("give recipes, or the name of their folder, and --images")
+    if not options.trains and not options.contact_sheets and not (options.output / "study.json").is_file():
+        raise ConfigError(f"--output: {options.output} holds no study; train one, or name the folder of one")
     options.names = choose_recipes(options.names)
     return options, overrides
 
@@ -233,11 +263,22 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def main(argv: list[str] | None = None) -> int:
     try:
         options, overrides = parse(sys.argv[1:] if argv is None else argv)
-        jobs = plan(options, overrides)
-        remember(options, overrides)
-        with alone(options.output) as lock:
-            return 0 if run_all(jobs, options, overrides, lock) else 130
-    except (ConfigError, DataError) as error:
+        if options.contact_sheets:
+            print(*contact_sheets(options.contact_sheets, options.output), sep="\n")
+            return 0
+        if options.pictures:
+            print(*draw_study(options.output, options.pictures), sep="\n")
+            return 0
+        if options.trains:
+            jobs = plan(options, overrides)
+            with alone(options.output) as lock:
+                if not run_all(jobs, options, overrides, lock):
+                    return 130
+        if options.evaluate_only:
+            evaluate_all(options.output)
+        print(write_tables(options.output))
+        return 0
+    except (ConfigError, DataError, LoadError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -1,0 +1,297 @@
+"""A study: which runs it makes, in which order, what it survives, and what its table says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from tiny_runs import tiny_recipe, write_recipe
+
+from training import study
+from training.comparison import REPORTED, collect, write_tables
+from training.config import ConfigError, recipe_names
+from training.pictures import contact_sheets, draw_study
+
+PROTOCOL = {"dataset": "digits", "split": "test", "test_images": 297, "extractor": "pixels", "extractor_sha256": "0"}
+
+
+def finish(folder: Path, distance: float, protocol: dict = PROTOCOL, **log) -> None:
+    """What a finished run leaves behind, as far as a study looks at it."""
+    (folder / "final").mkdir(parents=True)
+    folder.with_name(f"{folder.name}.log").touch()
+    record = {"protocol": protocol, "metrics": {"frechet_distance": distance}, "spread": {"frechet_distance": 0.5}}
+    for path in (folder / "final" / "metrics.json", folder / "metrics.json"):
+        path.write_text(json.dumps(record))
+    facts = {"parameters": {"model": 70, "discriminator": 30}, "images_seen": 64, "hardware": "CPU"}
+    facts |= {"images_per_second": 10.0, "best": {"step": 4}}
+    (folder / "summary.json").write_text(json.dumps(facts))
+    lines = [{"step": i, "images": 8 * i, "discriminator_loss": float(i), "generator_loss": 2.0} for i in range(1, 21)]
+    lines += [{"step": 20, **log}] if log else []
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture
+def names(tmp_path) -> list[str]:
+    """Two recipes, the dearer one first."""
+    wide = {"class": "GenHubVAE", "latent_dim": 4, "encoder": [{"op": "flatten"}, {"op": "dense", "width": 512}]}
+    wide["decoder"] = [{"op": "dense", "width": 64}, {"op": "reshape", "size": 8, "act": "sigmoid"}]
+    return [
+        write_recipe(tmp_path, tiny_recipe("vae", model=wide, name="wide", max_images=1), "wide"),
+        write_recipe(tmp_path, tiny_recipe("vae", name="narrow", max_images=1), "narrow"),
+    ]
+
+
+def begin(names: list[str], output: Path, *more: str) -> int:
+    return study.main([*names, "--images", "64", "--output", str(output), *more])
+
+
+def fake(monkeypatch, code: str) -> None:
+    """Replace the training command by a script that is given the run folder."""
+    monkeypatch.setattr(study, "command", lambda job, *rest: [sys.executable, "-c", code, str(job.folder)])
+
+
+DONE = """
+import json, os, sys
+folder = sys.argv[1]
+os.makedirs(folder + "/final")
+record = {"protocol": {"extractor": "pixels"}, "metrics": {"frechet_distance": len(folder)}, "spread": {}}
+facts = {"parameters": {"model": 1}, "images_seen": 64, "hardware": "CPU", "images_per_second": 1, "best": {"step": 1}}
+for name, value in (("final/metrics", record), ("summary", facts), ("metrics", record)):
+    json.dump(value, open(f"{folder}/{name}.json", "w"))
+"""
+
+
+def test_every_system_of_the_reports_has_a_recipe_and_the_study_of_a_folder_takes_them_all():
+    reported = yaml.safe_load(REPORTED.read_text(encoding="utf-8"))["systems"]
+    chosen = study.choose_recipes(["cifar10", "mnist"])
+    assert set(reported) <= set(chosen)
+    for name in ("wgan-1", "wgan-gp-1", "wgan-2", "wgan-gp-2", "cgan-1-augmented", "vae-gan", "cvae", "beta-vae"):
+        assert f"cifar10/{name}" in chosen
+    assert {f"mnist/experiment-{i}" for i in range(1, 11)} <= set(chosen)
+    assert not [name for name in chosen if name.endswith("classifier")]
+    assert study.choose_recipes(["mnist/vae", "mnist/ae", "mnist/vae"]) == ["mnist/vae", "mnist/ae"]
+    assert set(chosen) < set(recipe_names())
+
+
+def test_cheapest_first_and_what_is_done_is_skipped(names, tmp_path, monkeypatch, capsys):
+    fake(monkeypatch, DONE)
+    assert begin(names, tmp_path / "out", "--seeds", "2") == 0
+    started = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if "started" in line]
+    wide, narrow = names
+    assert started == [f"{name}, seed {seed}" for seed in (0, 1) for name in (narrow, wide)]
+    assert begin(names, tmp_path / "out", "--seeds", "2") == 0
+    out = capsys.readouterr().out
+    assert "4 of 4 runs are done, 0 to do" in out
+    assert "started" not in out
+
+
+def test_a_run_that_fails_does_not_stop_the_others_and_is_tried_again(names, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    fake(monkeypatch, "import sys\nif 'narrow' in sys.argv[1]: sys.exit('error: loss is nan')\n" + DONE)
+    assert begin(names, output) == 0
+    rows = {row["system"]: row for row in json.loads((output / "table.json").read_text())["rows"]}
+    assert rows[names[0]]["status"] == "done"
+    assert rows[names[1]]["status"] == "failed: loss is nan"
+    assert "(failed: loss is nan)" in (output / "table.md").read_text()
+    fake(monkeypatch, DONE)
+    assert begin(names, output) == 0
+    assert {row["status"] for row in json.loads((output / "table.json").read_text())["rows"]} == {"done"}
+
+
+def test_several_at_once(names, tmp_path, monkeypatch):
+    """Each of two runs waits for the other to begin."""
+    wait = """
+import os, sys, time, pathlib
+folder = pathlib.Path(sys.argv[1])
+(folder.parent / (folder.name + ".here")).touch()
+while len(list(folder.parent.glob("*.here"))) < 2: time.sleep(0.05)
+"""
+    fake(monkeypatch, wait + DONE)
+    assert begin(names, tmp_path / "out", "--jobs", "2") == 0
+    assert len(list((tmp_path / "out" / "seed-0").glob("*/metrics.json"))) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_runs_in_order_and_starts_no_more(names, tmp_path, monkeypatch, number):
+    orderly = """
+import pathlib, signal, sys, time
+note = pathlib.Path(sys.argv[1] + ".ended")
+def end(*_):
+    note.write_text("checkpoint")
+    sys.exit(130)
+signal.signal(signal.SIGTERM, end)
+pathlib.Path(sys.argv[1] + ".ready").touch()
+while True: time.sleep(0.05)
+"""
+    fake(monkeypatch, orderly)
+    output = tmp_path / "out"
+
+    def interrupt() -> None:
+        while not list(output.glob("seed-0/*.ready")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert begin(names, output) == 130
+    thread.join()
+    assert [path.name for path in output.glob("seed-0/*.ended")] == ["narrow.ended"]
+    assert not list(output.glob("seed-0/*.failed")), "to be stopped is no failure"
+
+
+def test_a_study_is_alone_in_its_folder(tmp_path):
+    with study.alone(tmp_path), pytest.raises(ConfigError, match="is still at work"), study.alone(tmp_path):
+        pass
+    with study.alone(tmp_path):
+        pass
+
+
+def test_commands_share_budget_and_cores_and_are_assessed_six_times(names, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "cores", lambda: 6)
+    options, overrides = study.parse(
+        [*names, "--images", "4001", "--output", str(tmp_path), "--jobs", "3", "--", "--ema=0"]
+    )
+    [job, _] = study.plan(options, overrides)
+    words = study.command(job, options, overrides)
+    flags = dict(zip(words[2:-1:2], words[3:-1:2], strict=True))
+    assert flags["--recipe"] == names[1]
+    assert (flags["--max-images"], flags["--max-steps"], flags["--max-minutes"]) == ("4001", "null", "null")
+    assert flags["--checkpoint-every"] == "84"  # a sixth of 501 steps of 8 images, rounded up
+    assert flags["--threads"] == "2"
+    assert words[-1] == "--ema=0"
+    job.folder.mkdir(parents=True)
+    (job.folder / "config.yaml").touch()
+    assert study.command(job, options, overrides)[2:4] == ["--resume", str(job.folder)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cifar", "--images", "8"], "cifar: no such recipe or folder of recipes; did you mean 'cifar10'?"),
+        (
+            ["mnist/vae", "digits/cgan", "--images", "8"],
+            "digits/cgan: is a recipe for digits; a study is of",
+        ),
+        (["digits/cgan"], "give recipes, or the name of their folder, and --images"),
+        (["digits/cgan", "--images", "0"], "--images: expected at least 1, got 0"),
+        (["--table"], "--output: "),
+        (["digits/cgan", "--images", "8", "--", "--max-stpes", "3"], "--max_stpes: no such option"),
+    ],
+)
+def test_wrong_arguments(arguments, message, tmp_path, capsys):
+    assert study.main(["--output", str(tmp_path / "out"), *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_another_budget_needs_another_folder(names, tmp_path, monkeypatch, capsys):
+    fake(monkeypatch, DONE)
+    assert begin(names, tmp_path / "out") == 0
+    assert study.main([*names, "--images", "65", "--output", str(tmp_path / "out")]) == 2
+    assert "holds a study of images 64, not 65" in capsys.readouterr().err
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    """A study of four systems and three seeds, and its floor."""
+    systems = {name: {"name": f"{name.split('/')[1]}-cifar10", "flops": 2e9} for name in REPORTED_SYSTEMS}
+    (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems, "dataset": "digits"}))
+    finish(tmp_path / "seed-0" / "dcgan-1-cifar10", 30.0)
+    finish(tmp_path / "seed-1" / "dcgan-1-cifar10", 34.0, alarm="divergence: frechet_distance is 90")
+    finish(tmp_path / "seed-0" / "cgan-1-cifar10", 20.0)
+    (tmp_path / "seed-0" / "wgan-1-cifar10.log").touch()
+    (tmp_path / "seed-0" / "wgan-1-cifar10.failed").write_text("no memory\n")
+    (tmp_path / "floor").mkdir()
+    record = {"protocol": PROTOCOL, "metrics": {"frechet_distance": 1.0}}
+    (tmp_path / "floor" / "metrics.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+REPORTED_SYSTEMS = ("cifar10/dcgan-1", "cifar10/cgan-1", "cifar10/wgan-1", "cifar10/vae")
+
+
+def test_rows_are_ranked_and_hold_means_over_seeds(output):
+    rows = collect(output)
+    assert [row["system"] for row in rows] == [
+        "floor", "cifar10/cgan-1", "cifar10/dcgan-1", "cifar10/vae", "cifar10/wgan-1"
+    ]  # fmt: skip
+    assert [row["status"] for row in rows] == ["measured", "done", "done", "waiting", "failed: no memory"]
+    one, several = rows[1], rows[2]
+    assert (one["metrics"], one["spread"]) == ({"frechet_distance": 20.0}, {"frechet_distance": 0.5})
+    assert several["metrics"] == {"frechet_distance": 32.0}
+    assert several["spread"]["frechet_distance"] == pytest.approx(8**0.5)
+    assert (several["seeds"], several["alarms"]["divergence"]) == (2, 1)
+    assert one["losses"] == {"discriminator_loss": 19.5, "generator_loss": 2.0}  # of the last tenth, steps 19 and 20
+    assert one["theirs"]["fid"] == 36.45
+    assert "Inception" in one["theirs"]["extractor"]
+
+
+def test_tables_keep_ours_and_theirs_apart(output):
+    write_tables(output)
+    text = (output / "table.md").read_text()
+    heads, _, *rows = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
+    row = dict(zip((head.strip("| ") for head in heads), (cell.strip("| ") for cell in rows[1]), strict=True))
+    assert row["system"] == "cifar10/cgan-1"
+    assert row["Fréchet distance"] == "20 ± 0.5"
+    assert (row["their FID"], row["their KID"], row["their d / g loss"]) == ("36.45", "0.0203", "0.11 / 6.623")
+    assert (row["d / g loss"], row["parameters"], row["GFLOP/image"]) == ("19.5 / 2", "100", "2")
+    with (output / "table.csv").open(newline="") as file:
+        lines = {line["system"]: line for line in csv.DictReader(file)}
+    assert lines["cifar10/dcgan-1"]["metrics.frechet_distance"] == "32.0"
+    assert lines["cifar10/dcgan-1"]["theirs.fid"] == "53.24"
+    assert len(json.loads((output / "table.json").read_text())["rows"]) == 5
+
+
+def test_figures_of_different_extractors_are_not_put_into_one_table(output):
+    other = PROTOCOL | {"extractor": "inception"}
+    finish(output / "seed-1" / "cgan-1-cifar10", 21.0, protocol=other)
+    with pytest.raises(ConfigError, match="measured with different protocols"):
+        collect(output)
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_of_a_study(tmp_path):
+    pytest.importorskip("matplotlib")
+    import genhub
+
+    systems = {"digits/cgan": {"name": "cgan-digits", "flops": 1e9}, "digits/other": {"name": "other", "flops": 1e9}}
+    (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems, "dataset": "digits"}))
+    log = {"probe_frechet_distance": 3.0}
+    finish(tmp_path / "seed-0" / "cgan-digits", 3.0, **log)
+    genhub.load("cgan-digits").save_pretrained(tmp_path / "seed-0" / "cgan-digits" / "final")
+    made = draw_study(tmp_path, tmp_path / "docs")
+    assert [path.name for path in made] == ["digits-samples.png", "digits-losses.png", "digits-quality.png"]
+    for path in made:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+        assert path.stat().st_size < 150_000
+    with Image.open(made[0]) as sheet:
+        assert len(sheet.crop((200, 0, *sheet.size)).convert("L").getcolors()) > 10, "there are samples on it"
+
+
+def test_contact_sheets(tmp_path):
+    made = contact_sheets("cgan-digits", tmp_path / "sheets")
+    assert len(made) == 20
+    assert made[0].name == "contact-00.png"
+    assert made[13].name == "class-03-3.png"
+    assert len({path.read_bytes() for path in made}) == 20
+    with Image.open(made[0]) as sheet:
+        assert sheet.size == (102, 102)  # ten images of 8 pixels, 2 pixels around each
+
+
+def test_contact_sheets_of_what_makes_no_images(tmp_path, capsys):
+    assert study.main(["--contact-sheets", "ae-mnist", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "error: ae-mnist: a GenHubAE makes no images of its own; name another\n"

@@ -1,0 +1,229 @@
+"""The table of a study: what each system reached, what it cost, and what its report says of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.checkpoints import write_text
+from training.config import ConfigError
+from training.protocol import require_comparable
+
+REPORTED = Path(__file__).parent / "reported.yaml"
+LAST = 0.1  # share of a log over which losses are averaged
+ALARMS = {"divergence": "divergence", "mode collapse": "collapse", "the discriminator tells": "discriminator won"}
+BOUNDS = ("floor", "ceiling")  # real training images and noise, measured like samples, in folders of these names
+COLUMNS = {  # of the Markdown table: what is in a column, in the words of its head
+    "frechet_distance": "Fréchet distance",
+    "kernel_distance": "kernel distance",
+    "precision": "precision",
+    "recall": "recall",
+    "class_accuracy": "class accuracy",
+    "largest_class_share": "largest class",
+    "reconstruction_mse": "reconstruction error",
+}
+
+
+def collect(output: Path) -> list[dict[str, Any]]:
+    """A row for every system of a study, the best first; then floor and ceiling where they were measured.
+
+    Raises ConfigError where figures were measured by different protocols and so cannot share a table.
+    """
+    study = json.loads((output / "study.json").read_text(encoding="utf-8"))
+    reported = yaml.safe_load(REPORTED.read_text(encoding="utf-8"))
+    rows, records = [], {}
+    for recipe, facts in study["systems"].items():
+        folders = [seed / facts["name"] for seed in sorted(output.glob("seed-*"))]
+        begun = [folder for folder in folders if folder.with_name(f"{folder.name}.log").is_file()]
+        runs = [read_run(folder, study["images"]) for folder in begun]
+        records |= {f"{recipe}, {run['run']}": run["record"] for run in runs if run["record"]}
+        theirs = reported["systems"].get(recipe, {})
+        theirs = {"extractor": reported["extractor"], **theirs} if theirs else {}
+        rows.append({"system": recipe, "gflop_per_image": facts["flops"] / 1e9, **summarized(runs), "theirs": theirs})
+    for name in BOUNDS:
+        if (output / name / "metrics.json").is_file():
+            records[name] = read_json(output / name / "metrics.json")
+            rows.append({"system": name, "status": "measured", "metrics": records[name]["metrics"], "theirs": {}})
+    try:
+        require_comparable(records)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    worst = float("inf")
+    return sorted(rows, key=lambda row: (row["metrics"].get("frechet_distance", worst), row["system"]))
+
+
+def read_run(folder: Path, budget: int) -> dict[str, Any]:
+    """What one run folder tells: its state, its record of metrics, its facts, losses and alarms."""
+    run: dict[str, Any] = {"run": folder.parent.name, "record": {}, "facts": {}, "status": "unfinished"}
+    lines = read_log(folder)
+    run["losses"], run["alarms"] = mean_losses(lines), count_alarms(lines)
+    failure = folder.with_name(f"{folder.name}.failed")
+    if (folder / "metrics.json").is_file():
+        run |= {"status": "done", "record": read_json(folder / "final" / "metrics.json")}
+        run["facts"] = read_json(folder / "summary.json")
+    elif failure.is_file():
+        run["status"] = f"failed: {failure.read_text(encoding='utf-8').strip()}"
+    elif lines:
+        seen = max((line.get("images", 0) for line in lines), default=0)
+        run["status"] = f"unfinished: {seen / budget:.0%} of the budget"
+    return run
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a half-written last one is left out."""
+    path = folder / "log.jsonl"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+def mean_losses(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each loss over the last tenth of the log lines that have it."""
+    found = {}
+    for name in ("discriminator_loss", "generator_loss", "loss", "kl"):
+        values = [line[name] for line in lines if line.get(name) is not None]
+        if values:
+            found[name] = statistics.fmean(values[-max(1, round(LAST * len(values))) :])
+    return found
+
+
+def count_alarms(lines: Iterable[dict[str, Any]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for line in lines:
+        for start, name in ALARMS.items():
+            if line.get("alarm", "").startswith(start):
+                found[name] = found.get(name, 0) + 1
+    return found
+
+
+def summarized(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The runs of one system as one row: means over the seeds that are done, and their standard deviation.
+
+    With one seed the spread is the one of its measurement.
+    """
+    done = [run for run in runs if run["status"] == "done"]
+    others = [run["status"] for run in runs if run["status"] != "done"]
+    row: dict[str, Any] = {"status": "; ".join((["done"] if done else []) + others) or "waiting", "seeds": len(done)}
+    row["metrics"], row["spread"] = over_seeds([run["record"]["metrics"] for run in done])
+    if len(done) == 1:
+        row["spread"] = done[0]["record"].get("spread", {})
+    row["losses"], _ = over_seeds([run["losses"] for run in done or runs])
+    row["alarms"] = {name: sum(run["alarms"].get(name, 0) for run in runs) for name in ALARMS.values()}
+    if done:
+        facts = done[0]["facts"]
+        row |= {"parameters": facts["parameters"], "images_seen": facts["images_seen"], "hardware": facts["hardware"]}
+        row["images_per_second"] = statistics.fmean(run["facts"]["images_per_second"] for run in done)
+        row["best_step"] = [run["facts"]["best"]["step"] for run in done]
+    row["runs"] = {run["run"]: {"status": run["status"], **run["record"]} for run in runs}
+    return row
+
+
+def over_seeds(records: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean of each figure that all records have, and its standard deviation where there are several."""
+    shared = [name for name in (records[0] if records else {}) if all(name in record for record in records)]
+    means = {name: statistics.fmean(record[name] for record in records) for name in shared}
+    if len(records) < 2:
+        return means, {}
+    return means, {name: statistics.stdev(record[name] for record in records) for name in shared}
+
+
+# -- files
+
+
+def write_tables(output: Path) -> Path:
+    """``table.json``, ``table.csv`` and ``table.md`` of a study; the path of the last. Raises ConfigError."""
+    rows = collect(output)
+    study = read_json(output / "study.json")
+    write_text(output / "table.json", json.dumps({"images": study["images"], "rows": rows}, indent=2) + "\n")
+    write_text(output / "table.csv", to_csv(rows))
+    write_text(output / "table.md", to_markdown(rows, study["images"]))
+    return output / "table.md"
+
+
+def to_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Every number of every row, in columns such as ``metrics.recall`` and ``theirs.fid``."""
+    flat = [flattened({key: value for key, value in row.items() if key != "runs"}) for row in rows]
+    columns = list(dict.fromkeys(key for row in flat for key in row))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return file.getvalue()
+
+
+def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def to_markdown(rows: Sequence[dict[str, Any]], images: int) -> str:
+    """The table to read: our figures with their spread, then theirs, apart."""
+    protocols = [run["protocol"] for row in rows for run in row.get("runs", {}).values() if "protocol" in run]
+    extractor = protocols[0]["extractor"] if protocols else "our classifier"
+    shown = {key: head for key, head in COLUMNS.items() if any(key in row["metrics"] for row in rows)}
+    heads = ["system", "seeds", *shown.values(), "d / g loss", "alarms", "parameters", "GFLOP/image", "images/s"]
+    theirs = ["their FID", "their KID", "their d / g loss", "their note"]
+    lines = [
+        f"{images:,} images seen by each system. Our figures are measured in the features of {extractor} and followed "
+        "by their spread: the deviation between seeds or, with one seed, the standard error of the measurement. Losses "
+        "are means over the last tenth of a run. Columns marked as theirs repeat what the systems' reports say, "
+        f"measured with {rows_extractor(rows)} in their own protocols; they do not compare with ours.",
+        "",
+        "| " + " | ".join(heads + theirs) + " |",
+        "|" + "---|" * len(heads + theirs),
+    ]
+    for row in rows:
+        figures = [figure(row, key) for key in shown]
+        alarms = ", ".join(f"{name} ×{count}" for name, count in row.get("alarms", {}).items() if count)
+        done = row["status"] in ("done", "measured")
+        name = row["system"] if done else f"{row['system']} ({row['status']})"
+        cost = [thousands(sum(row.get("parameters", {}).values())), number(row.get("gflop_per_image"))]
+        reported = row["theirs"]
+        notes = [f"{key} {value}" for key, value in reported.items() if key not in (*OWN_COLUMNS, "note")]
+        notes += [reported["note"]] if "note" in reported else []
+        cells = [name, number(row.get("seeds")), *figures, losses(row.get("losses", {})), alarms, *cost]
+        cells += [number(row.get("images_per_second")), number(reported.get("fid")), number(reported.get("kid"))]
+        cells += [losses(reported), ", ".join(notes)]
+        lines.append("| " + " | ".join(cell.replace("|", "/") or "–" for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+OWN_COLUMNS = ("extractor", "fid", "kid", "discriminator_loss", "generator_loss")
+
+
+def rows_extractor(rows: Sequence[dict[str, Any]]) -> str:
+    return next((row["theirs"]["extractor"] for row in rows if row["theirs"]), "extractors of their own")
+
+
+def figure(row: dict[str, Any], key: str) -> str:
+    spread = row.get("spread", {}).get(key)
+    return number(row["metrics"].get(key)) + (f" ± {spread:.1g}" if spread is not None else "")
+
+
+def losses(values: dict[str, float]) -> str:
+    if "discriminator_loss" in values:
+        return f"{number(values['discriminator_loss'])} / {number(values['generator_loss'])}"
+    return number(values.get("loss"))
+
+
+def number(value: float | None) -> str:
+    """Four digits, never in powers of ten."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+def thousands(value: float) -> str:
+    return f"{value:,.0f}" if value else ""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright
 
 ROOT = Path(__file__).parent.parent
@@ -37,12 +38,12 @@ def launch(playwright: Playwright) -> Browser:
 
 
 @contextmanager
-def serving(log: Path) -> Iterator[str]:
-    """``python app.py`` on a free port; yields its address."""
+def serving(log: Path, **settings: str) -> Iterator[str]:
+    """``python app.py`` on a free port, with environment variables of its own; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", **settings}
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
@@ -82,3 +83,14 @@ class Watch:
         parts = urlsplit(url)
         if parts.scheme != "data" and parts.hostname != "127.0.0.1":
             self.faults.append(f"left the machine: {url}")
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds on a page that is serious or worse: which rule, and where."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+    return [
+        f"{rule['id']} at {' '.join(map(str, node['target']))}: {node.get('failureSummary', '')}"
+        for rule in found.response["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]

@@ -5,6 +5,6 @@ A page is one module here with two names: ``PAGE`` says what it is called and wh
 lie in ``space/templates`` and ``space/assets``. What it computes, it computes through the engine.
 """
 
-from space.pages import compare, latent, leaderboard, learn, play, reconstruct
+from space.pages import compare, data, latent, leaderboard, learn, play, reconstruct
 
-PAGES = (compare, latent, reconstruct, play, leaderboard, learn)
+PAGES = (compare, latent, reconstruct, play, leaderboard, data, learn)

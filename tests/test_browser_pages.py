@@ -1,0 +1,175 @@
+"""Real or fake, Leaderboard, Data, Learn and use: as a visitor meets them, in a real browser."""
+
+import re
+
+import pytest
+from browser import Watch, launch, serving, violations
+from playwright.sync_api import expect, sync_playwright
+from tiny_images import write_image_folder
+
+expect.set_options(timeout=90_000)  # a busy machine is no fault of the page
+PAGES = ("play?dataset=digits", "leaderboard?dataset=mnist", "data?dataset=digits", "learn?card=cgan-mnist")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """A Space that reaches a stand-in for MNIST, but not CIFAR-10."""
+    home = tmp_path_factory.mktemp("space")
+    write_image_folder(home / "data" / "mnist", size=28)
+    with serving(home / "log.txt", GENHUB_DATA=str(home / "data")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["light"])
+def page(browser, url, request):
+    """A page that must end without errors and without having left the machine."""
+    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800}, color_scheme=request.param)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    watch = Watch(page)
+    yield page
+    context.close()
+    assert watch.faults == []
+
+
+def opened(page, path):
+    """Go there and wait until nothing is on its way."""
+    page.goto(f"/{path}")
+    if path.startswith("play"):
+        expect(page.locator("#left button")).to_be_enabled()
+    if path.startswith("data"):
+        expect(page.locator("#random img")).to_be_visible()
+    if path.startswith("learn"):
+        page.locator("#inside-form").scroll_into_view_if_needed()
+        expect(page.locator("#inside-steps img").first).to_be_visible()
+
+
+@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+def test_every_page_is_accessible_and_fits_a_phone(page):
+    for path in PAGES:
+        page.set_viewport_size({"width": 1280, "height": 800})
+        opened(page, path)
+        assert violations(page) == [], path
+        images = page.locator("img")
+        assert all(images.evaluate_all("images => images.map(image => image.alt)")), path
+        rendering = "images => images.map(image => getComputedStyle(image).imageRendering)"
+        assert set(images.evaluate_all(rendering)) <= {"pixelated"}, path
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_the_game_is_played_with_keys_and_keeps_the_score(page):
+    opened(page, "play?dataset=digits")
+    sizes = page.locator(".side img").evaluate_all("images => images.map(image => image.src.length)")
+    assert len(set(sizes)) == 1
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#status")).to_contain_text(re.compile("Right!|Fooled!"))
+    expect(page.locator("#next")).to_be_focused()
+    truths = page.locator(".truth").all_inner_texts()
+    assert sum(text.startswith("Real") for text in truths) == sum(text.startswith("Fake") for text in truths) == 1
+    page.keyboard.press("ArrowRight")  # no round is open: nothing may count
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_have_text("Which one is real?")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#score-tie")).to_have_text("1")
+    page.locator("#next").click()
+    expect(page.locator("#status")).to_have_text("Which one is real?")
+    page.locator("#right button").click()
+    expect(page.locator("#next")).to_be_visible()
+
+    def score():
+        return {key: int(page.locator(f"#score-{key}").inner_text()) for key in ("right", "wrong", "tie", "best")}
+
+    before = score()
+    assert before["right"] + before["wrong"] == 2
+    assert before["tie"] == 1
+    row = page.locator("#fooled tbody tr")
+    expect(row).to_have_count(1)
+    assert row.locator("td").first.inner_text() == "3"
+    share = round(100 * (before["wrong"] + 0.5) / 3)
+    assert f"{share} %" in row.inner_text()
+    page.reload()
+    assert score() == before
+    page.locator("#reset").click()
+    assert set(score().values()) == {0}
+    page.reload()
+    assert set(score().values()) == {0}
+
+
+def test_a_spoilt_score_is_no_problem(page):
+    page.goto("/play?dataset=digits")
+    spoilt = '{"right": -3, "wrong": "x", "families": {"<b>a</b>": {"rounds": 2, "fooled": "1"}, "b": null}}'
+    page.evaluate("text => localStorage.setItem('genhub-play-digits', text)", spoilt)
+    page.reload()
+    expect(page.locator("#left button")).to_be_enabled()
+    assert page.locator("#score-right").inner_text() == "0"
+    assert page.locator("#fooled b").count() == 0
+
+
+def test_a_dataset_out_of_reach_offers_digits(page):
+    page.goto("/play?dataset=cifar10")
+    expect(page.get_by_role("heading", name="The real images are not here")).to_be_visible()
+    page.get_by_role("link", name="Play with Digits").click()
+    expect(page.locator("#left button")).to_be_enabled()
+    page.goto("/data?dataset=cifar10")
+    expect(page.get_by_role("heading", name="The images are not here")).to_be_visible()
+    page.get_by_role("link", name="Look at Digits").click()
+    expect(page.locator("#random img")).to_be_visible()
+
+
+def test_the_game_takes_its_real_images_from_the_folder(page):
+    opened(page, "play?dataset=mnist")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#next")).to_be_visible()
+    assert page.locator(".truth a").get_attribute("href").startswith("./?dataset=mnist&")
+
+
+def test_the_board_sorts_in_place_and_without_scripts_alike(page, browser, url):
+    opened(page, "leaderboard?dataset=mnist")
+    page.evaluate("window.stayed = true")
+    page.get_by_role("link", name="System").click()
+    expect(page.locator("thead th").first).to_have_attribute("aria-sort", "ascending")
+    assert page.evaluate("window.stayed"), "the page was loaded anew"
+    expect(page.get_by_role("link", name="System")).to_be_focused()
+    assert "sort=name" in page.url
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert download.value.suggested_filename == "genhub-mnist.csv"
+    names = page.locator(".who").all_inner_texts()
+    context = browser.new_context(base_url=url, java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(page.url)
+    assert plain.locator(".who").all_inner_texts() == names
+    plain.get_by_role("link", name="System").click()
+    assert plain.locator(".who").all_inner_texts()[: len(names)] == names[::-1]
+    context.close()
+
+
+def test_the_inside_follows_its_form(page):
+    opened(page, "learn")
+    last = page.locator("#inside-steps img").last
+    before = last.get_attribute("src")
+    page.locator('#inside-form input[name="class"][value="7"]').check()
+    expect(last).not_to_have_attribute("src", before)
+    page.locator('#inside-form input[value="dcgan-mnist"]').check()
+    expect(page.locator('#inside-form input[name="class"]')).to_have_count(0)
+    page.locator("#inside-seed").fill("-5")
+    expect(page.locator("#inside-steps .note")).to_contain_text("below 0")
+
+
+def test_motion_stops_for_those_who_ask(browser, url):
+    context = browser.new_context(base_url=url, reduced_motion="reduce")
+    page = context.new_page()
+    for path in PAGES:
+        page.goto(f"/{path}")
+        moving = "[...document.querySelectorAll('*')].filter(e => getComputedStyle(e).animationName !== 'none').length"
+        assert page.evaluate(moving) == 0
+    context.close()

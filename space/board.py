@@ -12,10 +12,10 @@ from typing import Any, Literal
 import yaml
 
 from genhub import ModelInfo
-from space.catalog import FAMILIES, Dataset, Family, abilities, family_of
+from space.catalog import FAMILIES, HYBRID, Dataset, Family, abilities, family_of
 
 ROOT = Path(__file__).parent.parent
-STUDY = ROOT / "docs" / "study" / "table.json"
+STUDY = ROOT / "docs" / "study"
 REPORTED = ROOT / "training" / "reported.yaml"
 COPIES = ("reconstruction_mse", "anomaly_auc")  # figures of what encodes and decodes
 BOUNDS = ("elbo", "bernoulli_elbo", "kl")  # of what has a posterior besides
@@ -24,6 +24,11 @@ ASKED, UNASKED = (
     ("largest_class_share", "class_entropy"),
 )  # with and without labels
 BLIND = (*COPIES, *BOUNDS, "laplacian_ratio", "high_frequency_ratio")  # figures that need no judge
+BOUNDS_OF_ALL = ("floor", "ceiling")  # real images and noise, measured like samples
+WORDS = (  # how a system's name begins → slug of its family, the first that fits
+    *(("vae-gan", "hybrid"), ("vae", "vae"), ("beta-vae", "vae"), ("cvae", "vae"), ("ae", "ae"), ("cgan", "cgan")),
+    *(("diffusion", "diffusion"), ("sd", "sd"), ("", "gan")),
+)
 Answer = float | Literal["missing", "senseless"]  # a figure, one that nobody measured, one that has no meaning
 
 
@@ -134,18 +139,18 @@ class Entry:
 
 
 def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entry]:
-    """All rows: the bundled models first, then the study's."""
+    """All rows: the bundled models first, then those of the studies."""
     bundled = [entry for data in catalog.values() for info in data.models if (entry := bundled_entry(info))]
-    return bundled + study_entries(study)
+    return bundled + [entry for table in sorted(study.glob("**/table.json")) for entry in study_entries(table)]
 
 
 def bundled_entry(info: ModelInfo) -> Entry | None:
     """The row of a bundled model; None if it was never evaluated."""
     record, summary = (read_json(info.folder / name) for name in ("metrics.json", "training_summary.json"))
-    figures, spreads = read_figures(record)
+    figures, spreads = read_figures(record, mapping(record, "protocol"))
     if not figures:
         return None
-    parameters = mapping(summary, "parameters").get("model") or mapping(record, "cost").get("parameters")
+    able, cost = abilities(info), mapping(record, "cost")
     return Entry(
         name=info.name,
         family=family_of(info),
@@ -153,52 +158,62 @@ def bundled_entry(info: ModelInfo) -> Entry | None:
         dataset=info.dataset,
         figures=figures,
         spreads=spreads,
-        senseless=frozenset(senseless(info)),
-        costs=read_costs({**summary, **mapping(record, "cost"), "parameters": parameters}),
+        senseless=senseless(able.reconstructs, able.generates, bool(info.class_names)),
+        costs=read_costs({"parameters": mapping(summary, "parameters").get("model"), **cost}, summary),
     )
 
 
-def senseless(info: ModelInfo) -> set[str]:
+def senseless(copies: bool, generates: bool, labelled: bool) -> frozenset[str]:
     """Metrics that have no meaning for a kind of model."""
-    able = abilities(info)
-    found = set(UNASKED if info.class_names else ASKED)
-    if not able.reconstructs:
+    found = set(UNASKED if labelled else ASKED)
+    if not copies:
         found |= {*COPIES, *BOUNDS}
-    elif not able.generates:
+    elif not generates:
         found |= set(METRICS) - set(COPIES)
-    return found
+    return frozenset(found)
 
 
 def study_entries(path: Path) -> list[Entry]:
-    """The rows of a study's table, as far as they can be read; none where there is no table."""
-    rows = read_json(path)
-    rows = rows.get("rows", []) if isinstance(rows, Mapping) else rows
-    found = [study_entry(row) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    return [entry for entry in found if entry]
+    """The rows of a study's table, as far as they can be read; none where there is no table.
+
+    All rows of a table were measured by one protocol, which stands with their runs; floor and ceiling have no runs.
+    """
+    rows = mapping({"table": read_json(path)}, "table").get("rows")
+    rows = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    runs = [run for row in rows for run in mapping(row, "runs").values()]
+    protocol = next((found for run in runs if (found := mapping(run, "protocol"))), {})
+    return [entry for row in rows if (entry := study_entry(row, protocol))]
 
 
-def study_entry(row: Mapping[str, Any]) -> Entry | None:
-    """One row: a ``metrics.json`` with ``recipe``, ``dataset``, ``section`` and ``class``. None without figures."""
-    name = str(row.get("recipe", ""))
-    figures, spreads = read_figures(row)
+def study_entry(row: Mapping[str, Any], protocol: Mapping[str, Any]) -> Entry | None:
+    """One row; None without a name or a figure. The name of a system says its dataset and its family."""
+    name, dataset = str(row.get("system", "")), str(protocol.get("dataset", "")).partition(" (")[0]
+    figures, spreads = read_figures(row, protocol)
     if not name or not figures:
         return None
+    slug = (
+        "" if name in BOUNDS_OF_ALL else next(slug for word, slug in WORDS if name.partition("/")[2].startswith(word))
+    )
+    kinds = {family.slug: family for family in (*FAMILIES.values(), HYBRID)}
+    copies, labelled = slug in ("ae", "vae", "hybrid"), slug == "cgan" or name.endswith("cvae")
     return Entry(
         name=name,
-        family=FAMILIES.get(str(row.get("class", ""))),
-        origin="reference" if row.get("section") in ("floor", "ceiling", "reference") else "study",
-        dataset=str(row.get("dataset", name.partition("/")[0])),
+        family=kinds.get(slug),
+        origin="study" if slug else "reference",
+        dataset=dataset,
         figures=figures,
         spreads=spreads,
-        senseless=frozenset(),
-        costs=read_costs({**row, **mapping(row, "cost")}),
+        senseless=senseless(copies, slug != "ae", labelled),
+        costs=read_costs({"parameters": mapping(row, "parameters").get("model")}, row),
     )
 
 
-def read_figures(record: Mapping[str, Any]) -> tuple[dict[Column, float], dict[Column, float]]:
+def read_figures(
+    record: Mapping[str, Any], protocol: Mapping[str, Any]
+) -> tuple[dict[Column, float], dict[Column, float]]:
     """(values, standard errors) of a record's ``metrics`` by column; what is no number is left out."""
-    protocol, spread = mapping(record, "protocol"), mapping(record, "spread")
-    judge = str(protocol.get("extractor") or protocol.get("features") or record.get("extractor") or "")
+    spread = mapping(record, "spread")
+    judge = str(protocol.get("extractor") or protocol.get("features") or "")
     digest = str(protocol.get("extractor_sha256") or protocol.get("judge_sha256") or "")[:6]
     values, errors = {}, {}
     for metric, given in mapping(record, "metrics").items():
@@ -211,8 +226,10 @@ def read_figures(record: Mapping[str, Any]) -> tuple[dict[Column, float], dict[C
     return values, errors
 
 
-def read_costs(given: Mapping[str, Any]) -> dict[str, float]:
-    return {cost: value for cost in COSTS if (value := as_number(given.get(cost))) is not None}
+def read_costs(*places: Mapping[str, Any]) -> dict[str, float]:
+    """The costs that some place tells, the first place first."""
+    told = ((cost, as_number(place.get(cost))) for place in reversed(places) for cost in COSTS)
+    return {cost: value for cost, value in told if value is not None}
 
 
 def mapping(record: Any, key: str) -> Mapping[str, Any]:

@@ -45,40 +45,45 @@ def test_every_evaluated_model_has_its_recorded_figures():
             assert row.costs["parameters"] > 1000
 
 
-def test_figures_of_two_judges_never_share_a_column(tmp_path):
-    def row(recipe, digest, **metrics):
-        protocol = {"extractor": "judge", "extractor_sha256": digest * 9}
-        return {
-            "recipe": recipe,
-            "class": "GenHubGAN",
-            "protocol": protocol,
-            "metrics": metrics,
-            "spread": {"fid": 0.5},
-        }
+def write_table(folder, digest, **systems):
+    """A study's table as training/study.py writes it; systems: name → metrics."""
+    protocol = {"dataset": "toys (JPEG copy)", "extractor": "judge", "extractor_sha256": digest * 9}
+    rows = [{"system": name, "metrics": metrics, "spread": {"fid": 0.5}} for name, metrics in systems.items()]
+    for row in rows:
+        if "/" in row["system"]:
+            row |= {"runs": {"seed-0": {"protocol": protocol}}, "parameters": {"model": 7, "discriminator": 9}}
+    folder.mkdir()
+    (folder / "table.json").write_text(json.dumps({"images": 300_000, "rows": rows}))
+    return folder / "table.json"
 
-    rows = [row("toys/a", "aaa", fid=3.0, laplacian_ratio=1.0), row("toys/b", "bbb", fid=2.0, laplacian_ratio=2.0)]
-    table = tmp_path / "table.json"
-    table.write_text(json.dumps(rows))
-    found = study_entries(table)
+
+def test_figures_of_two_judges_never_share_a_column(tmp_path):
+    first = study_entries(write_table(tmp_path / "a", "aaa", **{"toys/cgan-1": {"fid": 3.0, "laplacian_ratio": 1.0}}))
+    second = study_entries(write_table(tmp_path / "b", "bbb", **{"toys/dcgan-1": {"fid": 2.0, "laplacian_ratio": 2.0}}))
     mine, other = Column("fid", "judge", "aaaaaa"), Column("fid", "judge", "bbbbbb")
+    found = first + second
     assert columns_of(found) == [mine, other, Column("laplacian_ratio", "")]
     assert [row.figures[column] for row, column in zip(found, (mine, other), strict=True)] == [3.0, 2.0]
     assert found[0].answer(other) == found[1].answer(mine) == "missing"
     assert found[0].spreads == {mine: 0.5}
+    assert [row.name for row in read_board({}, tmp_path)] == ["toys/cgan-1", "toys/dcgan-1"]
+
+
+def test_a_study_says_what_its_rows_are(tmp_path):
+    names = {"toys/cgan-1": "cgan", "toys/sadcgan-1": "gan", "toys/experiment-3": "gan", "toys/vae-gan": "hybrid"}
+    names |= {"toys/ae-dense": "ae", "toys/beta-vae": "vae", "toys/wgan-gp-1": "gan", "floor": None, "ceiling": None}
+    rows = study_entries(write_table(tmp_path / "a", "aaa", **{name: {"fid": 1.0} for name in names}))
+    assert {row.name: row.family and row.family.slug for row in rows} == names
+    assert {row.name for row in rows if row.origin == "reference"} == {"floor", "ceiling"}
+    assert {row.dataset for row in rows} == {"toys"}
+    assert rows[0].costs == {"parameters": 7.0}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "{",
-        "[]",
-        "5",
-        '"x"',
-        "[1, null]",
-        '[{"recipe": "a"}]',
-        '[{"recipe": "a", "metrics": {"fid": "NaN"}}]',
-        '{"rows": 3}',
+        *("", "{", "[]", "5", '"x"', '{"rows": 3}', '{"rows": [1, null, {}]}', '{"rows": [{"system": "a"}]}'),
+        '{"rows": [{"system": "a", "metrics": {"fid": "NaN"}, "runs": 5}]}',
     ],
 )
 def test_a_table_that_makes_no_sense_has_no_rows(tmp_path, text):
@@ -89,11 +94,10 @@ def test_a_table_that_makes_no_sense_has_no_rows(tmp_path, text):
 
 def test_what_is_no_number_is_left_out():
     given = {"fid": 2.5, "kid": math.inf, "precision": True, "recall": None, "x": 3, "y": "4", "z": [5]}
-    record = {"metrics": given, "protocol": {"features": "j"}, "spread": {"fid": 0.1, "x": "?"}}
-    values, errors = read_figures(record)
+    values, errors = read_figures({"metrics": given, "spread": {"fid": 0.1, "x": "?"}}, {"features": "j"})
     assert values == {Column("fid", "j"): 2.5, Column("x", "j"): 3.0}
     assert errors == {Column("fid", "j"): 0.1}
-    assert read_figures({"metrics": 5, "protocol": [], "spread": None}) == ({}, {})
+    assert read_figures({"metrics": 5, "spread": None}, {}) == ({}, {})
 
 
 def test_reported_figures_stay_apart(tmp_path):

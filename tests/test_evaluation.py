@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import shutil
+import time
 
 import pytest
 import tiny
@@ -173,11 +174,13 @@ def test_anything_that_generates_is_measured(reference):
         class_names = ()
 
         def generate(self, n, *, labels=None, seed=None, batch_size=1):
+            time.sleep(0.001 * n)
             return torch.zeros(n, 3, 8, 8) + torch.linspace(-1, 1, n)[:, None, None, None]
 
     found = assess(Grey(), reference, samples=20)
     assert found.figures["laplacian_ratio"].value < 1e-6
-    assert found.cost.keys() == {"seconds_per_image"}
+    assert found.cost == {"seconds_per_image": pytest.approx(0.001, rel=2)}
+    assert found.cost["seconds_per_image"] >= 0.001
 
 
 @pytest.mark.parametrize("made", [torch.full((20, 3, 8, 8), torch.nan), torch.full((20, 3, 8, 8), 200.0)])

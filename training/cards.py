@@ -82,7 +82,7 @@ METRIC_NAMES = {
 COST_NAMES = {
     "compression_ratio": "Numbers in an image over numbers in its latent",
     "latent_size": "Numbers in a latent",
-    "seconds_per_image": "Seconds per image, in batches of 256, on the hardware named below",
+    "seconds_per_image": "Seconds per image, in a batch of 16, on the hardware named below",
 }
 
 

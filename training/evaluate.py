@@ -220,8 +220,9 @@ def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
         except DataError as error:
             print(f"no training images, so no search for copies: {error}", file=sys.stderr)
     anomalies = None
-    if options.anomalies and hasattr(subject.model, "reconstruct"):
-        anomalies = read(options.anomalies, options.split, size, channels)
+    others = [other for other in options.anomalies if short_name(other) != short_name(source)]
+    if others and hasattr(subject.model, "reconstruct"):
+        anomalies = read(others[0], options.split, size, channels)
     excluded = excluded_classes(subject.folder)
     return Reference(test, options.split, extractor_for(test, options), train, anomalies, excluded)
 
@@ -354,7 +355,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=SAMPLES, help="images generated")
     parser.add_argument("--extractor", help="a classifier of ours, 'pixels', or 'inception'; the data's own by default")
     parser.add_argument("--weights", type=Path, help="of the Inception network")
-    parser.add_argument("--anomalies", help="a dataset that autoencoders must tell from their own")
+    parser.add_argument(
+        "--anomalies",
+        action="append",
+        default=[],
+        help="a dataset that autoencoders must tell from their own; of several the first that is another one",
+    )
     parser.add_argument("--cas", action="store_true", help="train classifiers on the samples (a minute or more)")
     parser.add_argument("--pairs", type=Path, help="write the samples nearest to training images as a picture")
     parser.add_argument("--output", type=Path, help="folder for metrics.json, instead of the model's")

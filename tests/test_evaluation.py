@@ -259,8 +259,8 @@ def model_folder(tmp_path):
 
 
 def test_a_model_is_measured_again_within_its_spread(model_folder, capsys):
-    command = [str(model_folder), "--samples", "300", "--dataset", "digits"]
-    assert main(command) == 0
+    assert main([str(model_folder), "--samples", "300", "--dataset", "digits"]) == 0
+    command = [str(model_folder), "--dataset", "digits"]  # as many samples as the record has
     entry = json.loads((model_folder / "metrics.json").read_text())
     assert entry["metrics"].keys() == entry["spread"].keys()
     assert entry["protocol"]["samples"] == 300
@@ -270,6 +270,9 @@ def test_a_model_is_measured_again_within_its_spread(model_folder, capsys):
     before = (model_folder / "metrics.json").read_text()
     assert main([*command, "--check"]) == 0
     assert (model_folder / "metrics.json").read_text() == before, "a check writes nothing"
+    small = {"metrics": {**entry["metrics"], "kernel_distance": 1e-05}, "spread": entry["spread"]}
+    (model_folder / "metrics.json").write_text(json.dumps({**entry, **small}))
+    assert main([*command, "--check"]) == 1, "numbers of any form are read"
     entry["metrics"]["precision"] += 2 * entry["spread"]["precision"]
     (model_folder / "metrics.json").write_text(json.dumps(entry))
     capsys.readouterr()
@@ -328,6 +331,7 @@ def test_commands_that_make_no_sense(arguments, message, capsys):
     [
         (["cgan-digit"], "did you mean 'cgan-digits'"),
         (["--floor"], "--dataset: say what the images are compared with"),
+        (["--floor", "--dataset", "mnsit"], "no such folder, and not a Hub id"),
         (["cgan-digits", "--extractor", "inception"], "needs --weights PATH"),
         (["cgan-digits", "--extractor", "classifier-minst"], "did you mean 'classifier-mnist'"),
         (["cgan-digits", "--extractor", "classifier-mnist"], r"expected shape \(n, 1, 28, 28\)"),

@@ -20,6 +20,7 @@ from training.classification_score import classification_scores
 from training.protocol import SPREAD, dataset_title, hardware, versions
 from training.selection import without_classes
 
+SAMPLES = 10_000
 SEED = 12_345  # not the seed of the grids, on which a run may have been watched
 BATCH = 256
 TIMED = 16  # images made at once to see how long one takes

@@ -18,7 +18,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,24 @@ if __package__ in (None, ""):  # run as a script: import from the root; this fol
 # Read when torch is imported: threads that spin for milliseconds while they wait crawl where others share the cores.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-import torch
 
-import genhub
 from genhub import hub, metrics
 from genhub.data import ImageSet, load_images, short_name
 from genhub.errors import DataError, LoadError
 from genhub.models import GenHubClassifier
 from training.assessment import (
+    SAMPLES,
     Assessment,
     Reference,
-    Samples,
     assess,
     assess_samples,
     draw,
     record,
     save_pairs,
 )
-from training.batches import stream
 from training.checkpoints import write_text
 from training.protocol import comparison_key, default_extractor, judge_extractor
-
-SAMPLES = 10_000
+from training.subjects import Subject, excluded_classes, subject_name, subjects, training_record
 
 
 def measure(
@@ -118,10 +114,6 @@ def evaluate(
     return entry
 
 
-def subject_name(model: Any, folder: Path) -> str:
-    return model.metadata.get("name") or folder.name
-
-
 def finished(found: Assessment, folder: Path | None, entry: dict[str, Any]) -> dict[str, Any]:
     """The record with the cost that only the run knows."""
     seconds = training_record(folder, "training_summary.json").get("train_seconds")
@@ -132,71 +124,7 @@ def write_record(folder: Path, entry: Mapping[str, Any]) -> None:
     write_text(folder / "metrics.json", json.dumps(entry, indent=2, ensure_ascii=False) + "\n")
 
 
-def training_record(folder: Path | None, name: str) -> dict[str, Any]:
-    path = None if folder is None else folder / name
-    if path is None or not path.is_file():
-        return {}
-    import yaml
-
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-
-
-def excluded_classes(folder: Path | None) -> list[str]:
-    return training_record(folder, "training_config.yaml").get("data", {}).get("exclude_classes") or []
-
-
 # -- the command
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Subject:
-    """What is measured: a model with the folder that its record goes to, or images by name."""
-
-    name: str
-    model: Any = None
-    folder: Path | None = None
-    images: Callable[[Reference], Samples] | None = None
-
-
-def subjects(options: argparse.Namespace) -> Iterator[Subject]:
-    """What the command names, one by one. Raises LoadError, DataError."""
-    for given in [*options.models, *(hub.bundled_names() if options.all_bundled else [])]:
-        final = Path(given).expanduser() / "final"
-        folder = hub.resolve(str(final) if (final / "config.json").is_file() else given)
-        model = genhub.load(folder)
-        ours = given in hub.bundled_names() or Path(given).expanduser().is_dir()
-        yield Subject(subject_name(model, folder), model, folder if ours else None)
-    if options.images:
-        yield Subject(Path(options.images).name, images=lambda reference: read_samples(options.images, reference))
-    if options.floor:
-        yield Subject("floor: real training images", images=lambda reference: floor(reference, options.samples))
-    if options.ceiling:
-        yield Subject("ceiling: noise", images=lambda reference: ceiling(reference, options.samples))
-
-
-def read_samples(folder: str, reference: Reference) -> Samples:
-    """A folder of images, brought to the shape of the reference; folders in it named as classes are labels."""
-    channels, size, _ = reference.test.image_shape
-    found = load_images(folder, image_size=size, channels=channels)
-    if found.labels is None or not set(found.class_names) <= set(reference.test.class_names):
-        return Samples(found.images, None)
-    index = torch.tensor([reference.test.class_names.index(name) for name in found.class_names])
-    return Samples(found.images, index[found.labels])
-
-
-def floor(reference: Reference, n: int) -> Samples:
-    """Real training images: what a perfect model would get."""
-    if reference.train is None:
-        raise DataError(f"--floor: {reference.test.source} has no training images")
-    chosen = torch.randperm(len(reference.train), generator=stream(0, "floor"))[:n]
-    labels = reference.train.labels
-    return Samples(reference.train.images[chosen], None if labels is None else labels[chosen])
-
-
-def ceiling(reference: Reference, n: int) -> Samples:
-    """Independent uniform pixels: what a model that has learnt nothing would get."""
-    shape = (n, *reference.test.image_shape)
-    return Samples(torch.randint(0, 256, shape, dtype=torch.uint8, generator=stream(0, "ceiling")), None)
 
 
 @functools.cache
@@ -254,12 +182,14 @@ def extractor_for(test: ImageSet, options: argparse.Namespace) -> metrics.Extrac
 def measure_subject(subject: Subject, options: argparse.Namespace) -> tuple[dict[str, Any], Assessment]:
     """The record of one subject, and what else was found. Raises DataError, LoadError, ValueError."""
     reference = reference_for(subject, options)
-    samples = options.samples
+    samples = options.samples or subject.record.get("protocol", {}).get("samples") or SAMPLES
     if subject.images is None:
         found = assess(subject.model, reference, samples, options.cas)
     else:
         found, made = Assessment(), subject.images(reference)
         samples = len(made.images)
+        if subject.copied:
+            reference = dataclasses.replace(reference, train=None)
         assess_samples(made, reference, found, options.cas)
     old = training_record(subject.folder, "training_summary.json")
     weights = old.get("weights", "as saved") if subject.images is None else "none"
@@ -320,8 +250,9 @@ def main(argv: list[str] | None = None) -> int:
             entry, found = measure_subject(subject, options)
             records[subject.name] = entry
             if options.check:
-                old = json.loads((subject.folder / "metrics.json").read_text(encoding="utf-8"))
-                lines, fine = compare(old, entry)
+                if not subject.record:
+                    raise DataError(f"--check: {subject.name} has no metrics.json to compare with; measure it first")
+                lines, fine = compare(subject.record, entry)
                 print(f"{subject.name}:", *lines, sep="\n  ", flush=True)
                 moved += [] if fine else [subject.name]
                 continue
@@ -352,7 +283,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--split", default="test", help="which split of it")
     parser.add_argument("--train-split", default="train", help="the split that copies are looked for in")
-    parser.add_argument("--samples", type=int, default=SAMPLES, help="images generated")
+    parser.add_argument("--samples", type=int, help="images generated; as many as its record has, or 10,000")
     parser.add_argument("--extractor", help="a classifier of ours, 'pixels', or 'inception'; the data's own by default")
     parser.add_argument("--weights", type=Path, help="of the Inception network")
     parser.add_argument(
@@ -371,7 +302,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("nothing to measure: name models, or give --all-bundled, --images, --floor or --ceiling")
     if (options.output or options.pairs) and (named > 1 or options.all_bundled):
         parser.error("--output, --pairs: write for one subject; name one")
-    if options.samples < metrics.MIN_IMAGES:
+    if options.samples is not None and options.samples < metrics.MIN_IMAGES:
         parser.error(f"--samples: {options.samples} are too few, at least {metrics.MIN_IMAGES} are needed")
     if options.check and (options.images or options.floor or options.ceiling):
         parser.error("--check: compares models with their metrics.json; leave --images, --floor and --ceiling out")

@@ -1,0 +1,99 @@
+"""What is measured: models by name or folder, and images that something else has made."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import genhub
+from genhub import hub
+from genhub.data import load_images
+from genhub.errors import DataError
+from training.assessment import SAMPLES, Reference, Samples
+from training.batches import stream
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured: a model with the folder that its record goes to, or images by name.
+
+    Attributes:
+        copied: whether the images are the training images, in which no copies need to be looked for.
+    """
+
+    name: str
+    model: Any = None
+    folder: Path | None = None
+    images: Callable[[Reference], Samples] | None = None
+    copied: bool = False
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The ``metrics.json`` that is there; empty where there is none."""
+        return training_record(self.folder, "metrics.json")
+
+
+def subjects(options: argparse.Namespace) -> Iterator[Subject]:
+    """What the command names, one by one. Raises LoadError, DataError."""
+    for given in [*options.models, *(hub.bundled_names() if options.all_bundled else [])]:
+        final = Path(given).expanduser() / "final"
+        folder = hub.resolve(str(final) if (final / "config.json").is_file() else given)
+        model = genhub.load(folder)
+        ours = given in hub.bundled_names() or Path(given).expanduser().is_dir()
+        yield Subject(subject_name(model, folder), model, folder if ours else None)
+    if options.images:
+        yield Subject(Path(options.images).name, images=lambda reference: read_samples(options.images, reference))
+    if options.floor:
+        yield Subject(
+            "floor: real training images", images=lambda reference: floor(reference, options.samples), copied=True
+        )
+    if options.ceiling:
+        yield Subject("ceiling: noise", images=lambda reference: ceiling(reference, options.samples))
+
+
+def read_samples(folder: str, reference: Reference) -> Samples:
+    """A folder of images, brought to the shape of the reference; folders in it named as classes are labels."""
+    channels, size, _ = reference.test.image_shape
+    found = load_images(folder, image_size=size, channels=channels)
+    if found.labels is None or not set(found.class_names) <= set(reference.test.class_names):
+        return Samples(found.images, None)
+    index = torch.tensor([reference.test.class_names.index(name) for name in found.class_names])
+    return Samples(found.images, index[found.labels])
+
+
+def floor(reference: Reference, n: int | None) -> Samples:
+    """Real training images: what a perfect model would get."""
+    if reference.train is None:
+        raise DataError(f"--floor: {reference.test.source} has no training images")
+    chosen = torch.randperm(len(reference.train), generator=stream(0, "floor"))[: n or SAMPLES]
+    labels = reference.train.labels
+    return Samples(reference.train.images[chosen], None if labels is None else labels[chosen])
+
+
+def ceiling(reference: Reference, n: int | None) -> Samples:
+    """Independent uniform pixels: what a model that has learnt nothing would get."""
+    shape = (n or SAMPLES, *reference.test.image_shape)
+    return Samples(torch.randint(0, 256, shape, dtype=torch.uint8, generator=stream(0, "ceiling")), None)
+
+
+def subject_name(model: Any, folder: Path) -> str:
+    return model.metadata.get("name") or folder.name
+
+
+def training_record(folder: Path | None, name: str) -> dict[str, Any]:
+    path = None if folder is None else folder / name
+    if path is None or not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text) or {}  # YAML reads 1e-05 as a word
+
+
+def excluded_classes(folder: Path | None) -> list[str]:
+    return training_record(folder, "training_config.yaml").get("data", {}).get("exclude_classes") or []

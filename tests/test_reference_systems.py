@@ -3,6 +3,7 @@
 Every count is arithmetic on the descriptions (widths, kernels, biases), never a number that the code printed.
 """
 
+import dataclasses
 import functools
 
 import pytest
@@ -13,7 +14,7 @@ from genhub.models import GenHubAE, GenHubCGAN, GenHubDiscriminator, GenHubGAN, 
 from genhub.models.base import CLASSES
 from training.config import TrainConfig, parse_config, read_recipe
 
-DATASETS = {"uoft-cs/cifar10": (32, 3), "ylecun/mnist": (28, 1)}  # image size, channels
+DATASETS = {"uoft-cs/cifar10": (32, 3), "ylecun/mnist": (28, 1), "art": (128, 3)}  # image size, channels
 CLASS_NAMES = [f"class {i}" for i in range(10)]  # both sets have ten
 
 # Learned numbers, layer by layer. A 3×3 kernel has 9 weights, 4×4 has 16, 5×5 has 25; "+ width" is the bias.
@@ -164,18 +165,89 @@ DENSE_DECODER = [
 ]
 HEAD_32 = 256 * 32 + 32  # dense from the encoder's features to 32 latents
 
+LABELS_IN = [10 * 4096]  # ten more inputs of DCGAN 1's dense layer
+LABEL_PLANES = [10 * 64 * 9]  # ten more planes into the first conv of its discriminator
+DCGAN_28 = [  # experiment 3's generator
+    100 * 6272 + 6272,  # dense 100 → 7·7·128
+    2 * 6272,  # batch norm over its features
+    128 * 64 * 16 + 64 + 2 * 64,  # transposed conv and batch norm, 14×14
+    64 * 1 * 16 + 1,  # transposed conv to grey, 28×28
+]
+DCGAN_28_CRITIC = [  # experiment 3's discriminator
+    1 * 64 * 16 + 64,  # conv, 14×14
+    64 * 128 * 16 + 128 + 2 * 128,  # conv and batch norm, 7×7
+    7 * 7 * 128 + 1,  # dense to the logit
+]
+FIVE_STAGES = [  # experiment 6's generator
+    100 * 512 * 16 + 512 + 2 * 512,  # transposed conv and batch norm, 4×4
+    512 * 256 * 9 + 256 + 2 * 256,  # transposed conv and batch norm, 7×7
+    256 * 128 * 16 + 128 + 2 * 128,  # transposed conv and batch norm, 14×14
+    128 * 64 * 16 + 64 + 2 * 64,  # transposed conv and batch norm, 28×28
+    64 * 9 + 1,  # transposed conv to grey
+]
+THREE_STAGES = [  # experiment 6's discriminator
+    1 * 64 * 16 + 64,  # conv, 14×14
+    64 * 128 * 16 + 128 + 2 * 128,  # conv and batch norm, 7×7
+    128 * 7 * 7 + 1,  # conv to the logit, 1×1
+]
+FIVE_LAYERS = [  # experiment 7's generator
+    100 * 6272 + 6272 + 2 * 6272,  # dense 100 → 7·7·128 and batch norm
+    128 * 128 * 16 + 128 + 2 * 128,  # transposed conv and batch norm, 14×14
+    128 * 64 * 16 + 64 + 2 * 64,  # transposed conv and batch norm, 28×28
+    64 * 32 * 9 + 32 + 2 * 32,  # transposed conv and batch norm
+    32 * 9 + 1,  # transposed conv to grey
+]
+FOUR_LAYERS = [  # experiment 7's discriminator
+    1 * 64 * 16 + 64,  # conv, 14×14
+    64 * 128 * 16 + 128 + 2 * 128,  # conv and batch norm, 7×7
+    128 * 256 * 9 + 256 + 2 * 256,  # conv and batch norm, 4×4
+    256 * 16 + 1,  # conv to the logit, 1×1
+]
+ART = [
+    128 * 512 * 16 + 512 + 2 * 512,  # transposed conv and batch norm, 4×4
+    512 * 256 * 16 + 256 + 2 * 256,  # 8×8
+    256 * 128 * 16 + 128 + 2 * 128,  # 16×16
+    128 * 64 * 16 + 64 + 2 * 64,  # 32×32
+    64 * 32 * 16 + 32 + 2 * 32,  # 64×64
+    32 * 3 * 16 + 3,  # transposed conv to colours, 128×128
+]
+ART_CRITIC = [
+    3 * 32 * 16 + 32,  # conv, 64×64
+    32 * 64 * 16 + 64 + 2 * 64,  # conv and batch norm, 32×32
+    64 * 128 * 16 + 128 + 2 * 128,  # 16×16
+    128 * 256 * 16 + 256 + 2 * 256,  # 8×8
+    256 * 512 * 16 + 512 + 2 * 512,  # 4×4
+    512 * 16 + 1,  # conv to the logit, 1×1
+]
+IMPROVEMENTS = ("outliers", "sharpened", "augmented", "cutmix", "oversampled", "cosine", "exponential")
+
 COUNTS = {  # recipe: class, numbers in the model, numbers in the discriminator
     "cifar10/dcgan-1": (GenHubGAN, UPSAMPLING_4, PLAIN_4),
     "cifar10/dcgan-2": (GenHubGAN, TRANSPOSED_2, NORMED_2),
     "cifar10/dcgan-3": (GenHubGAN, UPSAMPLING_2, PLAIN_2),
     "cifar10/dcgan-4": (GenHubGAN, TRANSPOSED_3, SPECTRAL_4),
     "cifar10/dcgan-5": (GenHubGAN, UNBIASED_4, PLAIN_2),
+    "cifar10/wgan-1": (GenHubGAN, UPSAMPLING_4, PLAIN_2),
+    "cifar10/wgan-gp-1": (GenHubGAN, UPSAMPLING_4, PLAIN_2),
+    "cifar10/wgan-2": (GenHubGAN, TRANSPOSED_2, SPECTRAL_4),
+    "cifar10/wgan-gp-2": (GenHubGAN, TRANSPOSED_2, SPECTRAL_4),
+    **{f"cifar10/dcgan-3-{name}": (GenHubGAN, UPSAMPLING_2, PLAIN_2) for name in IMPROVEMENTS},
+    "cifar10/cgan-0": (GenHubCGAN, UPSAMPLING_4 + LABELS_IN, PLAIN_4 + LABEL_PLANES),
     "cifar10/cgan-1": (GenHubCGAN, LABELLED_4, LABELLED_CRITIC),
+    **{f"cifar10/cgan-1-{name}": (GenHubCGAN, LABELLED_4, LABELLED_CRITIC) for name in IMPROVEMENTS},
     "cifar10/cgan-2": (GenHubCGAN, LABELLED_4, LABELLED_CRITIC),
     "cifar10/cgan-3": (GenHubCGAN, SKIPPING_3, LABELLED_CRITIC),
     "cifar10/sadcgan-1": (GenHubGAN, TRANSPOSED_2, NORMED_2 + ATTENTION_64),
     "cifar10/sadcgan-2": (GenHubGAN, TRANSPOSED_3 + ATTENTION_128, PLAIN_2 + ATTENTION_64),
+    **{
+        f"mnist/experiment-{name}": (GenHubGAN, DCGAN_28, DCGAN_28_CRITIC)
+        for name in ("1", "2", "3", "3-sgd", "4", "8")
+    },
     "mnist/experiment-5": (GenHubGAN, GROWING_28, SHRINKING_28),
+    "mnist/experiment-6": (GenHubGAN, FIVE_STAGES, THREE_STAGES),
+    "mnist/experiment-7": (GenHubGAN, FIVE_LAYERS, FOUR_LAYERS),
+    "mnist/gan": (GenHubGAN, GROWING_28, SHRINKING_28),
+    "art/dcgan": (GenHubGAN, ART, ART_CRITIC),
     "mnist/experiment-9": (GenHubGAN, DENSE_G, DENSE_D),
     "mnist/experiment-10": (GenHubGAN, DENSER_G, DENSER_D),
     "mnist/ae-dense": (GenHubAE, [*DENSE_ENCODER, HEAD_32, *DENSE_DECODER], None),
@@ -201,7 +273,21 @@ TRAITS = {
     "mnist/experiment-10": ((["ReLU"] * 3 + ["Tanh"], [], 0), (["LeakyReLU"] * 3, [], 0)),
     "mnist/ae-dense": ((["ReLU"] * 4 + ["Sigmoid"], [], 0), None),
     "mnist/vae-dense": ((["ReLU"] * 4 + ["Sigmoid"], [], 0), None),
+    "cifar10/wgan-1": (([*LEAKY_4, "Tanh"], [], 0), (LEAKY_2, [], 0)),
+    "cifar10/wgan-2": (([*LEAKY_2, "Tanh"], [], 0), (LEAKY_4, [0.3] * 4, 4)),
+    "mnist/experiment-3": ((["ReLU"] * 2 + ["Tanh"], [], 0), (LEAKY_2, [], 0)),
+    "mnist/experiment-6": ((["ReLU"] * 4 + ["Tanh"], [], 0), (LEAKY_2, [], 0)),
+    "mnist/experiment-7": ((["ReLU"] * 4 + ["Tanh"], [], 0), (["LeakyReLU"] * 3, [], 0)),
+    "art/dcgan": ((["ReLU"] * 5 + ["Tanh"], [], 0), (["LeakyReLU"] * 5, [], 0)),
 }
+for name, like in {"cifar10/cgan-0": "cifar10/dcgan-1", "mnist/gan": "mnist/experiment-5"}.items():
+    TRAITS[name] = TRAITS[like]
+for base in ("cifar10/dcgan-3", "cifar10/cgan-1"):
+    TRAITS |= {f"{base}-{name}": TRAITS[base] for name in IMPROVEMENTS}
+for i in (1, 2):
+    TRAITS[f"cifar10/wgan-gp-{i}"] = TRAITS[f"cifar10/wgan-{i}"]
+for name in ("1", "2", "3-sgd", "4", "8"):
+    TRAITS[f"mnist/experiment-{name}"] = TRAITS["mnist/experiment-3"]
 
 
 @functools.cache
@@ -246,7 +332,7 @@ def test_images_and_logits_have_the_datasets_shape_and_range(name):
     model.train()
     images = torch.rand(2, channels, size, size) * 2 - 1
     if isinstance(model, GenHubGAN):
-        images = model(torch.randn(2, 128 if size == 32 else 100), model.condition(labels_for(model), 2))
+        images = model(torch.randn(2, {32: 128, 28: 100, 128: 128}[size]), model.condition(labels_for(model), 2))
     else:
         assert model.encode(images).shape == (2, 32)
         images = model(images)
@@ -274,7 +360,7 @@ def test_activations_dropout_and_spectral_norm_follow_the_description(name):
         assert all(m.negative_slope == 0.2 for m in network.modules() if isinstance(m, nn.LeakyReLU))
 
 
-@pytest.mark.parametrize("name", ["cifar10/cgan-1", "cifar10/cgan-2", "cifar10/cgan-3"])
+@pytest.mark.parametrize("name", [f"cifar10/cgan-{i}" for i in range(4)])
 def test_conditional_systems_read_the_label_in_both_networks(name):
     generator, discriminator = (network.eval() for network in build(name))
     latents = torch.randn(1, 128).expand(2, -1)
@@ -303,7 +389,13 @@ def test_self_attention_of_sadcgan_2_sits_on_16x16_maps(network, attended):
 @pytest.mark.parametrize(
     ("name", "lr", "betas", "batch", "epochs"),
     [
+        ("experiment-1", 2e-4, [0.5, 0.999], 64, 15),
+        ("experiment-2", 1e-3, [0.5, 0.999], 64, 30),
+        ("experiment-3", 2e-4, [0.5, 0.999], 128, 100),
+        ("experiment-4", 1e-3, [0.9, 0.999], 64, 50),
         ("experiment-5", 1e-3, [0.9, 0.999], 64, 50),
+        ("experiment-6", 2e-4, [0.5, 0.999], 128, 150),
+        ("experiment-7", 2e-4, [0.9, 0.999], 128, 150),
         ("experiment-9", 2e-4, [0.5, 0.999], 128, 50),
         ("experiment-10", 2e-4, [0.5, 0.999], 128, 150),
     ],
@@ -313,7 +405,51 @@ def test_mnist_experiments_train_as_described(name, lr, betas, batch, epochs):
     for optimizer in (config.optimizer, config.discriminator_optimizer):
         assert (optimizer.name, optimizer.lr, optimizer.betas) == ("adam", lr, betas)
     assert (config.batch_size, config.max_images) == (batch, epochs * 60_000)
-    assert (config.objective.type, config.objective.loss) == ("adversarial", "bce")
+    loss = "least_squares" if name == "experiment-1" else "bce"
+    assert (config.objective.type, config.objective.loss) == ("adversarial", loss)
+
+
+def test_sgd_variant_differs_from_experiment_3_in_the_discriminators_optimizer_alone():
+    plain, sgd = dataclasses.asdict(recipe("mnist/experiment-3")), dataclasses.asdict(recipe("mnist/experiment-3-sgd"))
+    assert {key for key in plain if plain[key] != sgd[key]} == {"name", "description", "discriminator_optimizer"}
+    assert (sgd["discriminator_optimizer"]["name"], sgd["optimizer"]["name"]) == ("sgd", "adam")
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "values"),
+    [
+        ("outliers", "data", {"outliers": 0.05, "outlier_model": "ae-cifar10"}),
+        ("sharpened", "data", {"sharpen": 1.0}),
+        ("augmented", "data", {"rotate": 15.0, "shift": 0.1, "flip": True}),
+        ("cutmix", "data", {"cutmix": 0.5}),
+        ("oversampled", "data", {"oversample": 2.0}),
+        ("cosine", "schedule", {"name": "cosine"}),
+        ("exponential", "schedule", {"name": "exponential", "final": 0.1}),
+    ],
+)
+@pytest.mark.parametrize("base", ["dcgan-3", "cgan-1"])
+def test_improvements_change_one_thing(base, name, section, values):
+    plain = dataclasses.asdict(recipe(f"cifar10/{base}"))
+    improved = dataclasses.asdict(recipe(f"cifar10/{base}-{name}"))
+    assert {key for key in plain if plain[key] != improved[key]} == {"name", "description", section}
+    assert improved[section] == plain[section] | values
+
+
+@pytest.mark.parametrize("i", [1, 2])
+def test_wasserstein_gans_clip_and_their_neighbours_penalize(i):
+    clipped, penalized = recipe(f"cifar10/wgan-{i}").objective, recipe(f"cifar10/wgan-gp-{i}").objective
+    assert (clipped.loss, clipped.critic_steps, clipped.clip, clipped.gradient_penalty) == ("wasserstein", 5, 0.01, 0)
+    assert dataclasses.replace(penalized, clip=0.01, gradient_penalty=0) == clipped
+    assert (penalized.clip, penalized.gradient_penalty) == (0, 10)
+
+
+def test_art_trains_as_described():
+    config = recipe("art/dcgan")
+    assert (config.data.image_size, config.data.channels) == (128, 3)
+    assert config.data.flip
+    assert config.data.vertical_flip
+    assert (config.optimizer.lr, config.discriminator_optimizer.lr, config.batch_size) == (1e-3, 1e-4, 128)
+    assert config.max_images == 200 * 2800
 
 
 def test_autoencoders_train_on_the_described_losses():
@@ -332,139 +468,12 @@ def test_recipes_say_what_they_are_and_what_is_chosen_here(name):
     assert config.name == f"{system}-{family}"
     assert "study" in config.description or "comparison" in config.description
     assert "chosen here" in config.description
-    expected = "normal" if name in ("cifar10/dcgan-2", "cifar10/sadcgan-1") else "xavier"
-    assert config.init == expected
+    normal = {"cifar10/dcgan-2", "cifar10/sadcgan-1", "cifar10/wgan-2", "cifar10/wgan-gp-2", "mnist/gan", "art/dcgan"}
+    normal |= {f"mnist/experiment-{i}" for i in ("1", "2", "3", "3-sgd", "4", "6", "7", "8")}
+    assert config.init == ("normal" if name in normal else "xavier")
 
 
-# The described systems that have no recipe of their own are expressible with the same rows.
-
-
-def test_cgan_0_is_dcgan_1_with_the_label_at_both_inputs():
-    config = recipe("cifar10/dcgan-1")
-    data = {"image_size": 32, "channels": 3, "class_names": CLASS_NAMES}
-    label = {"op": "label"}
-    generator = GenHubCGAN(latent_dim=128, stages=[label, *config.model["stages"]], **data)
-    discriminator = GenHubDiscriminator(stages=[label, *config.discriminator["stages"]], **data)
-    assert generator.num_parameters() == sum(UPSAMPLING_4) + 10 * 4096  # ten more inputs of the dense layer
-    assert discriminator.num_parameters() == sum(PLAIN_4) + 10 * 64 * 9  # ten more planes into the first conv
-    images = generator.generate(2, labels=[0, 9], seed=0)
-    assert discriminator(images.clone(), discriminator.condition([0, 9], 2)).shape == (2,)
-
-
-@pytest.mark.parametrize(
-    ("generator", "critic"), [("dcgan-1", "dcgan-3"), ("dcgan-2", "dcgan-4")], ids=["wgan-1", "wgan-2"]
-)
-def test_wasserstein_gans_combine_networks_of_the_dcgans(generator, critic):
-    stages = recipe(f"cifar10/{generator}").model["stages"]
-    model = GenHubGAN(latent_dim=128, stages=stages, image_size=32, channels=3)
-    discriminator = GenHubDiscriminator(**recipe(f"cifar10/{critic}").discriminator, image_size=32, channels=3)
-    assert discriminator(model.generate(2, seed=0).clone()).shape == (2,)
-
-
-def grow(width, kernel, stride, padding, **rest):
-    sizes = {"width": width, "kernel": kernel, "stride": stride, "padding": padding}
-    return {"op": "conv_transpose", **sizes, **({"norm": "batch", "act": "relu"} | rest)}
-
-
-def shrink(width, kernel, stride, padding, **rest):
-    sizes = {"width": width, "kernel": kernel, "stride": stride, "padding": padding}
-    return {"op": "conv", **sizes, **({"norm": "batch", "act": "lrelu"} | rest)}
-
-
-IMAGE = {"norm": None, "act": "tanh"}
-FIRST, LOGIT = {"norm": None}, {"norm": None, "act": None}
-
-
-def test_mnist_experiment_6_has_five_stages_against_three():
-    generator = GenHubGAN(
-        latent_dim=100,
-        stages=[
-            {"op": "reshape", "size": 1},
-            grow(512, 4, 1, 0),  # 4×4
-            grow(256, 3, 2, 1),  # 7×7
-            grow(128, 4, 2, 1),  # 14×14
-            grow(64, 4, 2, 1),  # 28×28
-            grow(1, 3, 1, 1, **IMAGE),
-        ],
-        image_size=28,
-        channels=1,
-    )
-    discriminator = GenHubDiscriminator(
-        stages=[
-            shrink(64, 4, 2, 1, **FIRST),
-            shrink(128, 4, 2, 1),
-            shrink(1, 7, 1, 0, **LOGIT),
-            {"op": "flatten"},
-        ],
-        image_size=28,
-        channels=1,
-    )
-    assert generator.num_parameters() == sum(
-        [
-            100 * 512 * 16 + 512 + 2 * 512,  # transposed conv and batch norm, 4×4
-            512 * 256 * 9 + 256 + 2 * 256,  # transposed conv and batch norm, 7×7
-            256 * 128 * 16 + 128 + 2 * 128,  # transposed conv and batch norm, 14×14
-            128 * 64 * 16 + 64 + 2 * 64,  # transposed conv and batch norm, 28×28
-            64 * 9 + 1,  # transposed conv to grey
-        ]
-    )
-    assert discriminator(generator.generate(2, seed=0).clone()).shape == (2,)
-
-
-def test_mnist_experiment_7_has_five_layers_against_four():
-    generator = GenHubGAN(
-        latent_dim=100,
-        stages=[
-            {"op": "dense", "width": 7 * 7 * 128, "norm": "batch", "act": "relu"},
-            {"op": "reshape", "size": 7},
-            grow(128, 4, 2, 1),  # 14×14
-            grow(64, 4, 2, 1),  # 28×28
-            grow(32, 3, 1, 1),
-            grow(1, 3, 1, 1, **IMAGE),
-        ],
-        image_size=28,
-        channels=1,
-    )
-    discriminator = GenHubDiscriminator(
-        stages=[
-            shrink(64, 4, 2, 1, **FIRST),  # 14×14
-            shrink(128, 4, 2, 1),  # 7×7
-            shrink(256, 3, 2, 1),  # 4×4
-            shrink(1, 4, 1, 0, **LOGIT),
-            {"op": "flatten"},
-        ],
-        image_size=28,
-        channels=1,
-    )
-    assert discriminator(generator.generate(2, seed=0).clone()).shape == (2,)
-
-
-def test_art_dcgan_makes_128x128_colour_images():
-    generator = GenHubGAN(
-        latent_dim=128,
-        stages=[
-            {"op": "reshape", "size": 1},
-            grow(256, 4, 1, 0),  # 4×4
-            *[grow(width, 4, 2, 1) for width in (128, 64, 32, 16)],  # 8×8 … 64×64
-            grow(3, 4, 2, 1, **IMAGE),
-        ],
-        image_size=128,
-        channels=3,
-    )
-    discriminator = GenHubDiscriminator(
-        stages=[
-            shrink(16, 4, 2, 1, **FIRST),  # 64×64
-            *[shrink(width, 4, 2, 1) for width in (32, 64, 128, 256)],  # 32×32 … 4×4
-            shrink(1, 4, 1, 0, **LOGIT),
-            {"op": "flatten"},
-        ],
-        image_size=128,
-        channels=3,
-    )
-    images = generator.generate(2, seed=0)
-    assert images.shape == (2, 3, 128, 128)
-    assert discriminator(images.clone()).shape == (2,)
-
+# Convolutional autoencoders of other sizes are expressible with the same rows.
 
 CONV_ENCODER = [
     {"op": "conv", "width": 32, "kernel": 4, "stride": 2, "act": "relu"},

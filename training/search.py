@@ -1,0 +1,215 @@
+"""Search for the batch size, learning rate and length of training of a recipe: experiment 8 of the MNIST GAN study.
+
+    python training/search.py --dataset FOLDER --output FOLDER --trials 20 --images 300000
+
+Each trial is a run that is assessed six times per ``--images``; one that is worse than the median of the others after
+as many images is pruned (Akiba et al., 2019). Stopped or killed, the same command continues, the trial at hand from its
+last checkpoint. ``OUTPUT/best.yaml`` is the best recipe found, ``OUTPUT/trials.json`` holds all trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+# Read when torch is imported: threads that spin for milliseconds while they wait crawl where others share the cores.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+import yaml
+from accelerate import Accelerator
+
+from genhub.errors import DataError
+from training.alarms import Diverged
+from training.checkpoints import CheckpointError, write_text
+from training.comparison import read_log
+from training.config import ConfigError, TrainConfig, parse_config, read_recipe, to_yaml
+from training.runs import set_threads
+from training.study import alone
+from training.train import Run
+
+if TYPE_CHECKING:
+    import optuna
+
+RECIPE = "mnist/experiment-8"
+ASSESSMENTS = 6  # per full budget
+BATCH_SIZES = (32, 64, 128, 256)
+LEARNING_RATES = (5e-5, 2e-3)  # of both networks
+LENGTHS = (1 / 3, 2 / 3, 1.0)  # shares of the full budget
+UNPRUNED = 4  # trials before the first may be pruned
+
+
+class Pruned(Exception):
+    """A trial is not worth going on with."""
+
+
+class TrialRun(Run):
+    """A run that tells a trial how good it is at each assessment. Raises Pruned where the trial is hopeless."""
+
+    def __init__(self, config: TrainConfig, folder: Path, trial: optuna.Trial, images: int) -> None:
+        super().__init__(config, Accelerator(), folder)
+        self.trial, self.interval = trial, images / ASSESSMENTS
+        self.reported: set[int] = set()
+
+    def assess(self) -> None:
+        super().assess()
+        self.report(self.step, self.best["value"])
+        if self.trial.should_prune():
+            raise Pruned
+
+    def resume(self) -> None:
+        super().resume()
+        best = math.inf
+        for line in read_log(self.folder):
+            if "quality" in line:
+                best = min(best, line["quality"])
+                self.report(line["step"], best)
+
+    def report(self, step: int, value: float) -> None:
+        """Tell the best quality after ``step``; trials are compared after as many images, whatever their batches."""
+        place = round(step * self.images_per_step / self.interval)
+        if place not in self.reported:
+            self.reported.add(place)
+            self.trial.report(value, place)
+
+
+def open_search(folder: Path, recipe: str, seed: int) -> optuna.Study:
+    """The search kept in ``folder``, or a new one. Trials that a killed search left are put first, to be continued."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "trials.log")))
+    search = optuna.create_study(study_name=recipe, storage=storage, direction="minimize", load_if_exists=True)
+    search.sampler = optuna.samplers.TPESampler(seed=seed + len(search.trials))  # not the same draws once more
+    search.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
+    if not search.trials:
+        own = read_recipe(recipe)
+        search.enqueue_trial({"batch_size": own["batch_size"], "lr": own["optimizer"]["lr"], "length": 1.0})
+    for trial in search.trials:
+        if trial.state == optuna.trial.TrialState.RUNNING:
+            search.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            search.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+    return search
+
+
+def suggested(trial: optuna.Trial, recipe: str, options: argparse.Namespace) -> TrainConfig:
+    """The config of a trial. Raises ConfigError."""
+    batch_size = trial.suggest_categorical("batch_size", BATCH_SIZES)
+    lr = trial.suggest_float("lr", *LEARNING_RATES, log=True)
+    images = round(trial.suggest_categorical("length", LENGTHS) * options.images)
+    changes = {
+        "name": "trial",
+        "batch_size": batch_size,
+        "optimizer": {"lr": lr},
+        "discriminator_optimizer": {"lr": lr},
+        "max_images": images,
+        "max_steps": None,
+        "max_minutes": None,
+        "checkpoint_every": max(1, round(options.images / ASSESSMENTS / batch_size)),
+        "seed": options.seed,
+    } | ({"dataset": options.dataset} if options.dataset else {})
+    path = options.output / "trial.yaml"
+    write_text(path, yaml.safe_dump({"base": recipe, "description": "A trial.", **changes}))
+    return parse_config(read_recipe(str(path)))
+
+
+def run_trial(trial: optuna.Trial, options: argparse.Namespace) -> tuple[str, float | None]:
+    """Run or continue one trial; its state ("complete", "pruned", "failed", "stopped") and its best quality."""
+    config = suggested(trial, options.recipe, options)
+    name = trial.user_attrs.get("folder", f"trial-{trial.number:03d}")
+    trial.set_user_attr("folder", name)
+    folder = options.output / name
+    set_threads(config)
+    run = TrialRun(config, folder, trial, options.images)
+    try:
+        if (folder / "config.yaml").is_file():
+            run.resume()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "config.yaml", to_yaml(config))
+        return ("complete", run.best["value"]) if run.train() else ("stopped", None)
+    except Pruned:
+        return "pruned", run.best["value"]
+    except Diverged as error:
+        print(f"trial {trial.number}: {error}", file=sys.stderr)
+        return "failed", None
+
+
+def search_all(options: argparse.Namespace) -> bool:
+    """Run trials until there are ``options.trials``. False if the user interrupts."""
+    import optuna
+
+    states = optuna.trial.TrialState
+    endings = {"complete": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}
+    search = open_search(options.output, options.recipe, options.seed)
+    while sum(trial.state in (states.COMPLETE, states.PRUNED) for trial in search.trials) < options.trials:
+        trial = search.ask()
+        state, value = run_trial(trial, options)
+        if state == "stopped":
+            return False
+        search.tell(trial, value if state == "complete" else None, state=endings[state])
+        shown = "" if value is None else f", {value:.4g}"
+        print(f"trial {trial.number}: {state}{shown}, {describe(trial.params)}", flush=True)
+    write_results(search, options)
+    return True
+
+
+def describe(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in parameters.items())
+
+
+def write_results(search: optuna.Study, options: argparse.Namespace) -> None:
+    """``trials.json``, and ``best.yaml``: a recipe that extends the one that was searched."""
+    trials = [
+        {"number": t.number, "state": t.state.name.lower(), "value": t.value, **t.params}
+        for t in search.trials
+        if t.params
+    ]
+    write_text(options.output / "trials.json", json.dumps(trials, indent=2) + "\n")
+    best = search.best_trial
+    lr = {"lr": best.params["lr"]}
+    recipe = {
+        "base": options.recipe,
+        "name": f"{read_recipe(options.recipe)['name']}-found",
+        "description": f"The best of {len(trials)} trials of a search over batch size, learning rate and length of "
+        f"training, up to {options.images:,} images, from {options.recipe}.",
+        "batch_size": best.params["batch_size"],
+        "max_images": round(best.params["length"] * options.images),
+        "optimizer": lr,
+        "discriminator_optimizer": dict(lr),
+    }
+    write_text(options.output / "best.yaml", yaml.safe_dump(recipe, sort_keys=False))
+    print(f"best: {best.value:.4g}, {describe(best.params)}; {options.output / 'best.yaml'} is its recipe")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default=RECIPE, help=f"what is searched; {RECIPE} by default")
+    parser.add_argument("--trials", type=int, default=20, help="complete and pruned ones")
+    parser.add_argument("--images", type=int, required=True, help="longest training of a trial, in images seen")
+    parser.add_argument("--dataset", help="read instead of the recipe's own; a folder or a Hub id")
+    parser.add_argument("--output", type=Path, required=True, help="where trials lie")
+    parser.add_argument("--seed", type=int, default=0, help="of every trial, and of the search")
+    options = parser.parse_args(argv)
+    try:
+        for name in ("trials", "images"):
+            if getattr(options, name) < 1:
+                raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+        read_recipe(options.recipe)
+        options.output.mkdir(parents=True, exist_ok=True)
+        with alone(options.output):
+            return 0 if search_all(options) else 130
+    except (ConfigError, DataError, CheckpointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

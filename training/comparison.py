@@ -171,7 +171,7 @@ def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def to_markdown(rows: Sequence[dict[str, Any]], images: int) -> str:
     """The table to read: our figures with their spread, then theirs, apart."""
     protocols = [run["protocol"] for row in rows for run in row.get("runs", {}).values() if "protocol" in run]
-    extractor = protocols[0]["extractor"] if protocols else "our classifier"
+    extractor = protocols[0].get("extractor") if protocols else "our classifier"
     shown = {key: head for key, head in COLUMNS.items() if any(key in row["metrics"] for row in rows)}
     heads = ["system", "seeds", *shown.values(), "d / g loss", "alarms", "parameters", "GFLOP/image", "images/s"]
     theirs = ["their FID", "their KID", "their d / g loss", "their note"]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import shutil
+import sys
 import time
 
 import pytest
@@ -99,6 +100,14 @@ def test_copies_are_found():
     made, nearest = found.pairs[::2].int(), found.pairs[1::2].int()
     assert (made - nearest).abs().flatten(1).sum(1).le(3 * 255).all()
     assert torch.equal(made[:, :, 1:], nearest[:, :, 1:])
+
+
+def test_the_search_for_copies_looks_at_all_classes(monkeypatch):
+    """Labels of samples come in turn: every fifth image has one of two classes out of ten."""
+    monkeypatch.setattr(sys.modules["genhub.metrics.memorization"], "QUERIES", 20)
+    brightness = (torch.arange(100) % 10 * 20).to(torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8).contiguous()
+    found = metrics.memorization(generated=brightness, held_out=images(30), train=images(30, 1), pairs=20)
+    assert len(found.pairs[::2, 0, 0, 0].unique()) > 6
 
 
 # -- autoencoders

@@ -36,7 +36,7 @@ def memorization(
 ) -> Memorization:
     """Compare uint8 samples and held-out real images by their distance to the nearest training image.
 
-    Distance is the root mean square difference of pixels in [0, 1]. The first 2,000 images of each set are looked at.
+    Distance is the root mean square difference of pixels in [0, 1]. 2,000 images of each set are looked at.
     The eight nearest training images by pixels pooled to 8×8, which are cheap to compare, are compared in full.
 
     Raises ValueError for sets of different shape and for anything but uint8.
@@ -48,7 +48,7 @@ def memorization(
                 f"{name}: expected at least 2 images of {tuple(train.shape[1:])}, got {tuple(images.shape)}"
             )
     pooled = torch.cat([pooled_pixels(part) for part in train.split(10 * AT_ONCE)])
-    generated, held_out = spaced(generated, QUERIES), spaced(held_out, QUERIES)
+    generated, held_out = at_most(generated, QUERIES), at_most(held_out, QUERIES)
     distance, index = nearest(generated, train, pooled)
     usual, _ = nearest(held_out, train, pooled)
     copies = (distance < usual.quantile(0.01)).float()
@@ -60,9 +60,11 @@ def memorization(
     return Memorization(figures, shown)
 
 
-def spaced(images: torch.Tensor, n: int) -> torch.Tensor:
-    """``n`` images at equal steps through the set, which may be sorted by class; all where there are fewer."""
-    return images if len(images) <= n else images[torch.arange(n) * len(images) // n]
+def at_most(images: torch.Tensor, n: int) -> torch.Tensor:
+    """Always the same ``n`` of the images at most, drawn at random: labels may be sorted, or come in turn."""
+    if len(images) <= n:
+        return images
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:n]]
 
 
 def nearest(queries: torch.Tensor, train: torch.Tensor, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

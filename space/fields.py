@@ -65,6 +65,17 @@ def check_choice(value: object, field: str, allowed: Sequence[str]) -> str:
     return value
 
 
+def check_names(given: object, field: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """A list of some of ``allowed``, or None for all of them, in their order. Raises ValueError naming the nearest."""
+    if given is None:
+        return tuple(allowed)
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise ValueError(f"{field}: expected a list of names, got {quoted(given)}; allowed: {', '.join(allowed)}")
+    for name in given:
+        check_choice(name, field, allowed)
+    return tuple(name for name in allowed if name in given)
+
+
 def read_dataset(params: Mapping[str, str], catalog: Mapping[str, Dataset], notes: list[str]) -> Dataset:
     """The dataset of a link, or the first one."""
     name = params.get("dataset", "").strip()

@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 import torch
 
 import genhub
+from genhub.data import ImageSet
 from genhub.images import to_signed, to_uint8
 from space.catalog import Dataset, abilities
 from space.lane import Busy, Lane
+from space.originals import Originals
 from space.result import Failure, Job, Result
 from space.view import View
 from space.zerogpu import on_gpu, spaces
@@ -37,6 +39,7 @@ class Engine:
         self.critics: dict[str, genhub.GenHubDiscriminator] = {}
         self.results: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
         self.lane = Lane()
+        self.originals: Originals[ImageSet] = Originals(digest=lambda images: images)
         self.kept = threading.Lock()  # held while touching ``results``
         self.compute = on_gpu(self.compute_here)
         self.work = on_gpu(self.work_here)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import gradio as gr
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
-from space import precomputed
+from space import api, precomputed
 from space.catalog import read_catalog
+from space.doors import Doors
 from space.inference import Engine
 from space.pages import PAGES
-from space.shell import ASSETS, templates
+from space.shell import ASSETS, Page, respond, templates
 
 MAX_WAITING = 64
+NOWHERE = Page("nowhere", "No such page", "This address leads nowhere.")
 
 
 class Space(gr.Server):
@@ -33,4 +39,16 @@ def build() -> Space:
     templates.globals["navigation"] = [page.PAGE for page in PAGES]
     for page in PAGES:
         page.register(server, engine)
+    api.register(server, engine)
+    server.add_exception_handler(404, nowhere)
+    server.add_middleware(GZipMiddleware, minimum_size=1000)
+    server.add_middleware(Doors)
     return server
+
+
+def nowhere(request: Request, error: HTTPException) -> Response:
+    """What an unknown address answers: a page to people, JSON to programs."""
+    deep = request.url.path.count("/") > 1  # where the relative links of a page would lead nowhere either
+    if deep or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": error.detail}, status_code=404)
+    return respond(NOWHERE, "nowhere.html", status=404)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from genhub.errors import nearest
 from genhub.latents import MAX_SEED
 from space.catalog import Dataset
-from space.fields import ALL, Number, check_label, quoted, read_dataset, read_label
+from space.fields import ALL, Number, check_label, check_names, quoted, read_dataset, read_label
 
 MAX_IMAGES = 40
 NONE = "none"
@@ -67,15 +67,8 @@ def check_view(
     chosen = catalog[dataset]
     index = check_label(label, "label", chosen)
     seed, n, truncation = SEED.check(seed, "seed"), N.check(n, "n"), TRUNCATION.check(truncation, "truncation")
-    names = [model.name for model in chosen.models]
-    if models is None:
-        return View(dataset, index, seed, n, tuple(names), truncation)
-    if isinstance(models, str) or not isinstance(models, Sequence) or not models:
-        raise ValueError(f"models: expected a list of names, got {quoted(models)}; allowed: {', '.join(names)}")
-    for model in models:
-        if model not in names:
-            raise ValueError(f"models: got {quoted(model)}; {nearest(model, names)}")
-    return View(dataset, index, seed, n, tuple(name for name in names if name in models), truncation)
+    names = check_names(models, "models", [model.name for model in chosen.models])
+    return View(dataset, index, seed, n, names, truncation)
 
 
 def read_models(text: str, dataset: Dataset, notes: list[str]) -> tuple[str, ...]:

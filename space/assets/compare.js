@@ -136,6 +136,19 @@ async function lookCloser(event) {
   }
 }
 
+async function findNearest(event) {
+  const link = event.target.closest("#find-nearest");
+  if (!link) return;
+  event.preventDefault();
+  const box = $("#nearest");
+  box.textContent = "Looking through all training images …";
+  try {
+    box.innerHTML = await call("nearest", [link.search.slice(1)]);
+  } catch (error) {
+    box.textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
+  }
+}
+
 function start() {
   const form = $("#controls");
   if (!form) return;
@@ -158,6 +171,7 @@ function start() {
   $("#galleries").addEventListener("mouseleave", twins);
   $("#galleries").addEventListener("keydown", walk);
   $("#galleries").addEventListener("click", lookCloser);
+  $("#look").addEventListener("click", findNearest);
   $("#look").addEventListener("click", (event) => { if (event.target === $("#look")) $("#look").close(); });
   oneStop();
   // The link as it came, so that the server's remarks on it stay; a plain address stays plain until something changes.

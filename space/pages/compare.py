@@ -18,6 +18,8 @@ from space.closer import Closer, look
 from space.download import archive, stem
 from space.fields import Number
 from space.inference import Busy, Engine
+from space.neighbours import Neighbour, find
+from space.originals import Missing
 from space.result import Failure, Result
 from space.shell import PATIENT, QUICK, Page, in_words, render, respond
 from space.snippet import picture_snippet, snippet
@@ -64,7 +66,10 @@ def register(server: gr.Server, engine: Engine) -> None:
         if not engine.catalog:
             return respond(PAGE, "empty.html", heading="Nothing to look at yet", reason=NO_MODEL)
         try:
-            return respond(PICTURE, "picture.html", **picture_values(engine, request.query_params))
+            values = picture_values(engine, request.query_params)
+            if values["found"] and "nearest" in request.query_params:
+                values["neighbour"] = neighbour(engine, values)
+            return respond(PICTURE, "picture.html", **values)
         except Busy as busy:
             return respond(PAGE, "empty.html", heading="One moment", reason=str(busy), status=503)
 
@@ -73,6 +78,15 @@ def register(server: gr.Server, engine: Engine) -> None:
         """One image looked at closely, as the part of a page, for the query string of its link."""
         with in_words():
             return render("closer.html", **picture_values(engine, dict(parse_qsl(str(query)[:MAX_QUERY]))))
+
+    @server.api(name="nearest", api_visibility="private", **PATIENT)
+    def nearest(query: str) -> str:
+        """The nearest training image of one image, as the part of a page, for the query string of its link."""
+        with in_words():
+            values = picture_values(engine, dict(parse_qsl(str(query)[:MAX_QUERY])))
+            if values["found"] is None:
+                raise ValueError(values["reason"])
+            return render("neighbour.html", neighbour=neighbour(engine, values))
 
     @server.api(name="view", api_visibility="private", **QUICK)
     def show(query: str) -> Iterator[dict[str, Any]]:
@@ -193,6 +207,12 @@ def picture_values(engine: Engine, params: Any) -> dict[str, Any]:
         return {**values, "found": None, "reason": reason, "snippet": "", "file": ""}
     code = picture_snippet(view, dataset, found.i)
     return {**values, "found": found, "i": found.i, "snippet": code, "file": f"{stem(view, dataset)}-{found.i:02d}.png"}
+
+
+def neighbour(engine: Engine, values: dict[str, Any]) -> Neighbour | Missing | None:
+    """The nearest training image of the image that ``picture_values`` found. Raises Busy."""
+    found: Closer = values["found"]
+    return find(engine, values["dataset"], found.result.pixels[found.i])
 
 
 def summary(models: int, view: View, dataset: Dataset) -> str:

@@ -12,7 +12,7 @@ from space.catalog import Dataset, family_of
 from space.fields import quoted
 from space.game import GUESSES, Game, Round
 from space.inference import Engine
-from space.originals import Missing, Originals
+from space.originals import Missing
 from space.shell import QUICK, Page, in_words, respond
 
 PAGE = Page("play", "Real or fake?", "A blind game: which image is real, and which was made by a model?")
@@ -23,7 +23,7 @@ OVER = "That round is over. Here comes another one."
 
 def register(server: gr.Server, engine: Engine) -> None:
     """Add the page, its rounds and its answers."""
-    game, originals = Game(engine), Originals(digest=lambda images: images)
+    game, originals = Game(engine), engine.originals
 
     @PAGE.route(server)
     def page(request: Request) -> HTMLResponse:

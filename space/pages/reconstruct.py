@@ -12,9 +12,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from genhub import ModelInfo
-from genhub.errors import nearest
 from space.catalog import FAMILIES, Dataset, family_of
-from space.fields import check_choice, quoted, read_choice
+from space.fields import check_choice, check_names, quoted, read_choice
 from space.inference import Busy, Engine
 from space.rebuild import Picture, Rebuilt, rebuild, sample, unpack
 from space.result import data_uri, png
@@ -100,16 +99,11 @@ def register(server: gr.Server, engine: Engine) -> None:
         """
         with in_words():
             chosen = homes[check_choice(dataset, "dataset", list(homes))]
-            names = [info.name for info in chosen.able("reconstructs")]
-            if models is not None and (isinstance(models, str) or not models):
-                raise ValueError(f"models: expected a list of names, got {quoted(models)}; allowed: {', '.join(names)}")
-            for name in models or ():
-                if name not in names:
-                    raise ValueError(f"models: got {quoted(name)}; {nearest(name, names)}")
+            names = check_names(models, "models", [info.name for info in chosen.able("reconstructs")])
             pixels, notes = fit(read_upload(image), chosen.models[0].image_shape)
             found = answer(engine, chosen, Picture.of(pixels), notes)
-        wanted = [one for one in found["rebuilt"] if models is None or one.model in models]
-        return {"input": found["src"], "notes": notes, "results": [as_json(one) for one in wanted]}
+        results = [as_json(one) for one in found["rebuilt"] if one.model in names]
+        return {"input": found["src"], "notes": notes, "results": results}
 
 
 def read_sample(params: Mapping[str, str], homes: Mapping[str, Dataset], notes: list[str]) -> dict[str, Any]:

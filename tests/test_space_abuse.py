@@ -1,0 +1,156 @@
+"""What strangers send: fuzzed calls of every endpoint, path tricks, oversized requests, markup."""
+
+import base64
+import inspect
+import random
+
+import gradio as gr
+import pytest
+from fastapi.testclient import TestClient
+
+from space.doors import MAX_BODY
+from space.lane import Busy, Lane
+from space.server import build
+
+CALLS = 10_000
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 40).decode()
+VALUES = [
+    *(None, True, False, 0, 1, -1, 7, 2**32, 2**70, 1e308, -0.5, 0.5, float("nan"), float("inf")),
+    *(
+        "",
+        "all",
+        "digits",
+        "mnist",
+        "7",
+        "-1",
+        "cow",
+        "cgan-digits",
+        "vae-mnist",
+        "walk",
+        "spherical",
+        "<b>",
+        "\0",
+        "é" * 50,
+    ),
+    *(
+        "../../etc/passwd",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "http://127.0.0.1:1/",
+        "data:image/png;base64," + PNG,
+        PNG,
+    ),
+    *([], ["cgan-digits"], ["vae-mnist", "nope"], [None], [[]], {}, {"path": "/etc/passwd"}, {"a": 1}, b"bytes"),
+    *(
+        "dataset=digits&n=3",
+        "do=map&dataset=digits&x=nan",
+        "dataset=mnist&class=7&i=99",
+        "%00=%ff&&=",
+        "models=none",
+        "x" * 5000,
+    ),
+    *([0.0] * 3, [float("nan")], ["a"], [1e400]),
+]
+
+
+@pytest.fixture(scope="module")
+def web():
+    return TestClient(build())
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server whose lane is always taken, so that arguments are judged and nothing is computed."""
+
+    class Taken:
+        def __enter__(self):
+            raise Busy
+
+        def __exit__(self, *exception):
+            pass
+
+    monkeypatch.setattr(Lane, "turn", lambda self: Taken())
+    return build()
+
+
+def test_fuzzed_calls_are_answered_or_refused_in_a_sentence(server):
+    source = random.Random(0)
+    endpoints = [(function, inspect.signature(function).parameters) for function, _ in server._deferred_apis]
+    assert {function.__name__ for function, _ in endpoints} >= {"compare", "interpolate", "reconstruct", "models"}
+    said = []
+    for turn in range(CALLS):
+        function, parameters = endpoints[turn % len(endpoints)]
+        arguments = {name: source.choice(VALUES) for name in parameters if source.random() < 0.9}
+        for name, parameter in parameters.items():
+            if parameter.default is parameter.empty and name not in arguments:
+                arguments[name] = source.choice(VALUES)
+        try:
+            answer = function(**arguments)
+            if inspect.isgenerator(answer):
+                list(answer)
+        except gr.Error as error:
+            said.append(str(error.message))
+    assert len(said) > CALLS / 4
+    assert {len(text) > 10 for text in said} == {True}
+    assert max(map(len, said)) < 900
+    assert not any("Traceback" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=/etc/passwd",
+        "/file=/etc/passwd",
+        "/gradio_api/file=../../etc/passwd",
+        "/gradio_api/file/etc/passwd",
+        "/gradio_api/upload",
+        "/gradio_api/proxy=http://127.0.0.1:1/",
+        "/gradio_api/deep_link?session_hash=x",
+        "/ui/../app.py",
+        "/ui/%2e%2e/server.py",
+        "/ui/..%2f..%2fpyproject.toml",
+        "/ui//etc/passwd",
+        "/walk.gif/../../etc/passwd",
+        "/static/../../../etc/passwd",
+    ],
+)
+def test_no_file_of_the_machine_is_readable(web, path):
+    for method in ("GET", "POST", "HEAD"):
+        answer = web.request(method, path)
+        assert answer.status_code in (404, 405)
+        assert "root:" not in answer.text
+        assert "import" not in answer.text
+
+
+def test_oversized_requests_are_refused(web):
+    answer = web.post("/gradio_api/call/reconstruct", content=b"x", headers={"Content-Length": str(MAX_BODY + 1)})
+    assert answer.status_code == 413
+    assert web.get("/", headers={"Content-Length": "many"}).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/", "/latent", "/reconstruct", "/picture", "/nowhere"])
+def test_markup_in_queries_stays_text(web, path):
+    attack = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    fields = (
+        "dataset",
+        "class",
+        "model",
+        "models",
+        "do",
+        "seed",
+        "from",
+        "i",
+        "method",
+        "__theme",
+        "<script>alert(1)</script>",
+    )
+    for field in fields:
+        answer = web.get(path, params={"dataset": "digits", field: attack}, headers={"Accept": "text/html"})
+        assert answer.status_code == (404 if path == "/nowhere" else 200)
+        assert "<script>alert" not in answer.text
+        assert "<img src=x" not in answer.text
+
+
+def test_unknown_addresses_are_a_page_for_people_and_json_for_programs(web):
+    assert "There is no such page" in web.get("/nowhere", headers={"Accept": "text/html"}).text
+    assert web.get("/nowhere", headers={"Accept": "application/json"}).json() == {"detail": "Not Found"}

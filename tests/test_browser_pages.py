@@ -153,6 +153,19 @@ def test_the_board_sorts_in_place_and_without_scripts_alike(page, browser, url):
     context.close()
 
 
+def test_a_slider_shows_how_a_model_learned(page):
+    opened(page, "leaderboard?dataset=cifar10&curve=cgan-cifar10")
+    slider, shown = page.locator(".film input"), page.locator(".film li:visible img")
+    expect(shown).to_have_count(1)
+    last = shown.get_attribute("src")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".film output")).to_have_text("epoch 1")
+    expect(shown).to_have_count(1)
+    assert shown.get_attribute("src") != last
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+
+
 def test_the_inside_follows_its_form(page):
     opened(page, "learn")
     last = page.locator("#inside-steps img").last

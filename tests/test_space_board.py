@@ -8,13 +8,16 @@ import re
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
-from space import charts
+from space import charts, progress
 from space.board import Column, Entry, columns_of, ranked, read_board, read_figures, read_reported, study_entries
 from space.catalog import FAMILIES, read_catalog
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
+from space.progress import frames_of, top_rows
 from space.server import build
+from space.shell import ASSETS
 
 CATALOG = read_catalog()
 BOARD = read_board(CATALOG)
@@ -243,6 +246,33 @@ def test_nothing_to_draw_is_no_chart():
     )
     assert charts.lines([("line-0", [(1.0, 2.0)]), ("line-1", [(1.0, math.inf), (2.0, 1.0)])], "", "", str) is None
     assert charts.scatter([charts.Dot(5.0, 5.0, "a", "gan")], "", "", charts.short).dots
+
+
+def test_the_moments_of_a_training_end_in_the_bundled_sheet():
+    info = CATALOG["cifar10"].model("cgan-cifar10")
+    frames = frames_of(info)
+    assert [frame.when for frame in frames][-1] == "as bundled"
+    assert len(frames) >= 4
+    pictures = [Image.open(ASSETS / frame.src.removeprefix("ui/")) for frame in frames]
+    assert all(picture.size == (frame.width, frame.height) for picture, frame in zip(pictures, frames, strict=True))
+    sheet = top_rows(Image.open(info.folder / "samples.png"), info.image_shape[1])
+    assert list(sheet.convert("RGB").tobytes()) == list(pictures[-1].convert("RGB").tobytes())
+
+
+def test_the_moments_of_another_training_are_not_shown(tmp_path, monkeypatch):
+    info = CATALOG["cifar10"].model("cgan-cifar10")
+    run = tmp_path / "cgan-cifar10"
+    (run / "grids").mkdir(parents=True)
+    for epoch in (1, 2):
+        Image.new("RGB", (342, 342), (epoch, 0, 0)).save(run / "grids" / f"epoch-000{epoch}.png")
+    monkeypatch.setattr(progress, "FOLDER", tmp_path / "kept")
+    assert progress.main([str(run)]) == 0
+    assert [frame.when for frame in frames_of(info)] == ["epoch 1", "epoch 2", "as bundled"]
+    assert frames_of(info)[0].height == 3 * 34 + 2
+    kept = tmp_path / "kept" / info.name / "frames.json"
+    kept.write_text(kept.read_text().replace('"steps": ', '"steps": 1'))
+    assert frames_of(info) == []
+    assert progress.main([str(tmp_path / "nobody")]) == 2
 
 
 def test_curves_are_what_the_log_says():

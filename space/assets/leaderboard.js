@@ -13,6 +13,7 @@ async function showTable(address, focus) {
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector("#board");
     if (mine !== latestTable) return;
     board.replaceChildren(...fresh.childNodes);
+    roll();
     history.replaceState(null, "", address);
     const again = [...board.querySelectorAll("a")].find((link) => link.textContent.trim() === focus);
     if (again) again.focus({ preventScroll: true });
@@ -23,6 +24,25 @@ async function showTable(address, focus) {
   }
 }
 
+// The moments of a training: a slider shows one of them at a time; without this script all lie below each other.
+function roll() {
+  const film = $(".film");
+  if (!film) return;
+  const slider = film.querySelector("input");
+  const moments = [...film.querySelectorAll("li")];
+  const show = () => {
+    moments.forEach((moment, i) => { moment.hidden = i !== Number(slider.value); });
+    const { when } = moments[slider.value].dataset;
+    film.querySelector("output").textContent = when;
+    slider.setAttribute("aria-valuetext", when);
+  };
+  moments.forEach((moment) => { moment.querySelector("img").loading = "eager"; }); // no gap while sliding
+  film.querySelector(".slider").hidden = false;
+  slider.addEventListener("input", show);
+  show();
+}
+
+roll();
 $("#board")?.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || link.hasAttribute("download") || event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -21,6 +21,7 @@ from space.cards import count, duration, judge_accuracy
 from space.catalog import Dataset
 from space.fields import quoted
 from space.inference import Engine
+from space.progress import frames_of
 from space.shell import Page, respond
 
 PAGE = Page("leaderboard", "Leaderboard", "Every evaluated system, its figures, its cost and how it learned.")
@@ -147,6 +148,7 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         choice.sort if choice.sort and choice.sort.about.better else next((c for c in columns if c.about.better), None)
     )
     models = learners(choice.dataset, catalog)
+    learner = next((info for info in models if info.name == choice.curve), None)
     return {
         "choice": choice,
         "datasets": [
@@ -164,7 +166,8 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         "judge": judge_line(catalog.get(choice.dataset)),
         "quality": quality,
         "plot": quality and plot(rows, quality, choice.cost),
-        "curves": curves_of(next((info for info in models if info.name == choice.curve), None)),
+        "curves": curves_of(learner) if learner else [],
+        "frames": frames_of(learner) if learner else [],
         "models": models,
         "reported": read_reported(choice.dataset),
         "csv": choice.link().replace("leaderboard?", "leaderboard.csv?", 1),
@@ -217,10 +220,8 @@ class Curve:
     text: str
 
 
-def curves_of(info: ModelInfo | None) -> list[Curve]:
+def curves_of(info: ModelInfo) -> list[Curve]:
     """The losses and the measured quality of a model over the images it has seen."""
-    if info is None:
-        return []
     rows = read_log(info)
     losses = sorted({key for row in rows for key in row if key.endswith("loss") or key in ("reconstruction", "kl")})
     probes = sorted({key for row in rows for key in row if key.startswith("probe_")})

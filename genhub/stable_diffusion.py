@@ -120,13 +120,15 @@ class GenHubStableDiffusion:
     def for_dataset(self, dataset: str) -> GenHubStableDiffusion:
         """The same pipeline asked for the classes of a dataset, with thumbnails of its images' shape."""
         prompts = {name: sentences[0] for name, sentences in captions(dataset).items()}
+        trained, sources = (self.metadata.get(key, "").split("+") for key in ("dataset", "source"))
+        source = dict(zip(trained, sources, strict=False)).get(dataset, dataset)
         return GenHubStableDiffusion(
             self.pipeline,
             prompts,
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.guidance_scale,
             image_shape=PROMPTS[dataset].image_shape if dataset in PROMPTS else None,
-            metadata=self.metadata,
+            metadata={**self.metadata, "dataset": dataset, "source": source},
         )
 
     def to(self, device: str | torch.device) -> Self:

@@ -9,6 +9,7 @@ from typing import Any
 from genhub import hub
 from genhub.models import GenHubModel
 from genhub.pipelines import is_pipeline
+from genhub.prompts import PROMPTS, captions
 from genhub.stable_diffusion import GenHubStableDiffusion
 
 
@@ -37,11 +38,28 @@ class ModelInfo:
         """The short names in ``dataset``."""
         return self.dataset.split("+")
 
+    @property
+    def metrics_file(self) -> Path:
+        """The record of its evaluation, which may be missing; a model of several datasets has one for each."""
+        own = self.folder / f"metrics-{self.dataset}.json"
+        return own if own.is_file() else self.folder / "metrics.json"
+
+    def for_dataset(self, name: str) -> ModelInfo:
+        """What the model is to one of its datasets: the classes and, as thumbnails, the images of that one."""
+        if self.dataset == name:
+            return self
+        shape = PROMPTS[name].image_shape
+        return dataclasses.replace(self, dataset=name, class_names=tuple(captions(name)), image_shape=shape)
+
 
 def list_models(*, dataset: str | None = None, model_class: str | None = None) -> list[ModelInfo]:
-    """The bundled models by name, all of them or those of one dataset or class. Reads no weights."""
+    """The bundled models by name, all of them or those of one dataset or class. Reads no weights.
+
+    With ``dataset``, a model of several is described as what it is to that one.
+    """
     infos = [describe(hub.PRETRAINED / name) for name in hub.bundled_names()]
-    infos = [info for info in infos if dataset is None or dataset in info.datasets]
+    if dataset is not None:
+        infos = [info.for_dataset(dataset) for info in infos if dataset in info.datasets]
     return [info for info in infos if model_class in (None, info.model_class)]
 
 

@@ -146,7 +146,7 @@ def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entr
 
 def bundled_entry(info: ModelInfo) -> Entry | None:
     """The row of a bundled model; None if it was never evaluated."""
-    record, summary = (read_json(info.folder / name) for name in ("metrics.json", "training_summary.json"))
+    record, summary = read_json(info.metrics_file), read_json(info.folder / "training_summary.json")
     figures, spreads = read_figures(record, mapping(record, "protocol"))
     if not figures:
         return None

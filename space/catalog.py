@@ -151,10 +151,11 @@ def read_catalog() -> dict[str, Dataset]:
     """The datasets that have at least one bundled model to compare, by name. Reads no weights."""
     order = list(FAMILIES)
     found = list_models()
-    names = sorted({info.dataset for info in found if info.model_class in FAMILIES}, key=dataset_rank)
+    offered = {name for info in found if info.model_class in FAMILIES for name in info.datasets}
+    names = sorted(offered, key=dataset_rank)
     catalog = {}
     for name in names:
-        infos = [info for info in found if info.dataset == name]
+        infos = [info.for_dataset(name) for info in found if name in info.datasets]
         models = [info for info in infos if info.model_class in FAMILIES]
         catalog[name] = Dataset(
             name=name,

@@ -20,7 +20,7 @@ from genhub.hub import PRETRAINED
 from training import cards
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLED = ["cgan-digits"] + [
+BUNDLED = ["cgan-digits", "stable-diffusion-mini"] + [
     f"{kind}-{data}" for kind in ("ae", "vae", "dcgan", "cgan", "classifier") for data in ("mnist", "cifar10")
 ]
 

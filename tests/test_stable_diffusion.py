@@ -341,10 +341,16 @@ def bundled(saved, tmp_path, monkeypatch) -> Path:
 
 
 def test_a_bundled_pipeline_is_listed_under_each_of_its_datasets(bundled):
-    (info,) = genhub.list_models(dataset="mnist", model_class="GenHubStableDiffusion")
-    assert info == genhub.list_models(dataset="cifar10")[0]
+    (info,) = genhub.list_models(model_class="GenHubStableDiffusion")
     assert (info.name, info.image_shape, len(info.class_names)) == ("tiny-sd", (3, 8, 8), 20)
     assert info.datasets == ["cifar10", "mnist"]
+    (digits,) = genhub.list_models(dataset="mnist")
+    assert (digits.name, digits.dataset, digits.image_shape) == ("tiny-sd", "mnist", (1, 28, 28))
+    assert digits.class_names == tuple(str(i) for i in range(10))
+    assert digits.metrics_file == bundled / "metrics.json"
+    (bundled / "metrics-mnist.json").write_text("{}")
+    assert digits.metrics_file == bundled / "metrics-mnist.json"
+    assert info.metrics_file == bundled / "metrics.json"
     assert genhub.list_models(dataset="digits") == []
 
 

@@ -48,7 +48,8 @@ FAMILIES = {
     "GenHubClassifier": "classifier",
     "GenHubDiscriminator": "discriminator",
 }
-SHORT_NAMES = {"cifar10": "CIFAR-10", "mnist": "MNIST"}
+MIXIN_TAGS = ("pytorch_model_hub_mixin", "model_hub_mixin")
+SHORT_NAMES = {"cifar10": "CIFAR-10", "mnist": "MNIST", "cifar10+mnist": "CIFAR-10 + MNIST"}
 # What a reader needs to read a figure; a metric without a row here is shown under its own name.
 METRIC_NAMES = {
     "accuracy": "Accuracy on held-out images (higher is better)",
@@ -166,16 +167,32 @@ def read_records(folder: Path) -> Records:
     if not isinstance(config.get("class"), str):
         raise ValueError(f'{folder / "config.json"}: no "class" in it; save the model with save_pretrained')
     summary = read_json(folder / "training_summary.json", default={})
-    measured = read_json(folder / "metrics.json", default={"protocol": {}, "metrics": {}})
-    if not all(isinstance(measured.get(part), dict) for part in ("protocol", "metrics")):
-        raise ValueError(f'{folder / "metrics.json"}: needs "protocol" and "metrics"; run training/evaluate.py again')
-    metrics = {key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)}
-    spread, cost = measured.get("spread", {}), measured.get("cost", {})
-    records = Records(config, summary, measured["protocol"], metrics, spread, cost, {}, "")
+    metrics, spread, cost, protocol = read_measured(folder)
+    records = Records(config, summary, protocol, metrics, spread, cost, {}, "")
     hand, text = hand_written(records.name)
     if hand and same_data(recorded_dataset(records), hand["dataset"]):
         records = replace(records, hand=hand, hand_text=text)
     return records
+
+
+def read_measured(folder: Path) -> tuple[dict, dict, dict, dict]:
+    """Metrics, spread, cost and protocol of ``metrics.json``; of a model of several datasets, those of each."""
+    metrics, spread, protocols = {}, {}, []
+    for path in sorted(folder.glob("metrics-*.json")) or [folder / "metrics.json"]:
+        measured = read_json(path, default={"protocol": {}, "metrics": {}})
+        if not all(isinstance(measured.get(part), dict) for part in ("protocol", "metrics")):
+            raise ValueError(f'{path}: needs "protocol" and "metrics"; run training/evaluate.py again')
+        _, several, dataset = path.stem.partition("-")
+        on = f" on {SHORT_NAMES.get(dataset, dataset)}" if several else ""
+        figures = {key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)}
+        metrics |= {f"{key}{on}": value for key, value in figures.items()}
+        spread |= {f"{key}{on}": value for key, value in measured.get("spread", {}).items()}
+        protocols.append({key: v for key, v in measured["protocol"].items() if not several or key != "dataset"})
+    protocol = {}
+    for key in dict.fromkeys(key for each in protocols for key in each):
+        values = [each[key] for each in protocols if key in each]
+        protocol[key] = values[0] if values.count(values[0]) == len(values) else values
+    return metrics, spread, measured.get("cost", {}), protocol
 
 
 def read_json(path: Path, default: dict | None = None) -> dict[str, Any]:
@@ -240,17 +257,18 @@ def card_data(records: Records) -> ModelCardData:
             dataset_name=label,
             dataset_split=records.protocol.get("split"),
             metric_type=key,
-            metric_name=METRIC_NAMES.get(key, key).partition(" (")[0],
+            metric_name=meaning(key).partition(" (")[0],
             metric_value=value,
         )
         for key, value in records.metrics.items()
         if isinstance(value, int | float) and math.isfinite(value)
     ]
+    ours = records.class_name != "GenHubStableDiffusion"
     return ModelCardData(
         license="mit",
-        library_name="genhub",
+        library_name="genhub" if ours else "diffusers",
         pipeline_tag=task,
-        tags=[tag for tag in ("genhub", family, "pytorch_model_hub_mixin", "model_hub_mixin") if tag],
+        tags=[tag for tag in ("genhub", family, *(MIXIN_TAGS if ours else ())) if tag],
         datasets=hub_ids,
         model_name=records.name,
         eval_results=results or None,
@@ -275,6 +293,10 @@ def usage(records: Records, source: str) -> str:
             lines.append(f'images.save_png(images.to_uint8({rebuilt})[0], "rebuilt.png", scale=4)')
         case "GenHubDiscriminator":
             lines.append(f"print(model.image_shape)  # ({channels}, {size}, {size}): it takes such images in [-1, 1]")
+        case "GenHubStableDiffusion":
+            shape = f"(8, {channels}, {size}, {size})"
+            lines.append(f'samples = model.generate(8, prompt="a photo of a ship", seed=0)  # {shape} in [-1, 1]')
+            lines.append('images.save_png(images.grid(images.to_uint8(samples)), "samples.png", scale=4)')
         case _:
             count = len(classes) or 16
             labels = f"labels=list(range({count})), " if classes else ""
@@ -325,10 +347,16 @@ def training_facts(records: Records) -> list[tuple[str, str]]:
 def metric_rows(records: Records) -> list[tuple[str, str, str]]:
     """Rows (key, meaning, value ± spread), one per recorded metric, then those of its cost that training has not."""
     rows = [
-        (key, METRIC_NAMES.get(key, key), f"{number(value)}{spread(records.spread.get(key))}")
+        (key, meaning(key), f"{number(value)}{spread(records.spread.get(key))}")
         for key, value in records.metrics.items()
     ]
     return rows + [(key, COST_NAMES[key], number(value)) for key, value in records.cost.items() if key in COST_NAMES]
+
+
+def meaning(key: str) -> str:
+    """What a metric says, such as ``class_accuracy`` or ``class_accuracy on MNIST``."""
+    name, on, dataset = key.partition(" on ")
+    return f"{METRIC_NAMES[name]}{on}{dataset}" if name in METRIC_NAMES else key
 
 
 def spread(value: float | None) -> str:

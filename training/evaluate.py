@@ -120,8 +120,8 @@ def finished(found: Assessment, folder: Path | None, entry: dict[str, Any]) -> d
     return {**entry, "cost": {**entry["cost"], "training_seconds": seconds}} if seconds is not None else entry
 
 
-def write_record(folder: Path, entry: Mapping[str, Any]) -> None:
-    write_text(folder / "metrics.json", json.dumps(entry, indent=2, ensure_ascii=False) + "\n")
+def write_record(folder: Path, entry: Mapping[str, Any], name: str = "metrics.json") -> None:
+    write_text(folder / name, json.dumps(entry, indent=2, ensure_ascii=False) + "\n")
 
 
 # -- the command
@@ -258,7 +258,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             print(json.dumps({subject.name: {key: entry[key] for key in ("metrics", "spread", "cost")}}, indent=2))
             if (folder := output_folder(subject, options)) is not None:
-                write_record(folder, entry)
+                write_record(folder, entry, subject.record_name)
             if options.pairs and found.pairs is not None:
                 save_pairs(found, options.pairs)
     except (LoadError, DataError, ValueError) as error:

@@ -217,7 +217,9 @@ class TextToImage(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """The pipeline in half precision, laid out as diffusers and the Hub expect it."""
-        copy.deepcopy(self).half().pipeline().save_pretrained(folder)
+        saved = copy.deepcopy(self).half()
+        saved.text_encoder.float()  # transformers computes in the precision of the file, diffusers in float32
+        saved.pipeline().save_pretrained(folder)
         save_tokenizer(self.tokenizer, folder / "tokenizer")
         # What generate does by default travels with the pipeline; diffusers leaves a file that it does not know alone.
         record = {"dataset": self.metadata.get("dataset", ""), **self.defaults, "metadata": self.metadata}

@@ -14,7 +14,7 @@ import yaml
 
 import genhub
 from genhub import hub
-from genhub.data import load_images
+from genhub.data import load_images, short_name
 from genhub.errors import DataError
 from training.assessment import SAMPLES, Reference, Samples
 from training.batches import stream
@@ -25,6 +25,7 @@ class Subject:
     """What is measured: a model with the folder that its record goes to, or images by name.
 
     Attributes:
+        record_name: of the file; a model of several datasets has one for each.
         copied: whether the images are the training images, in which no copies need to be looked for.
     """
 
@@ -33,21 +34,30 @@ class Subject:
     folder: Path | None = None
     images: Callable[[Reference], Samples] | None = None
     copied: bool = False
+    record_name: str = "metrics.json"
 
     @property
     def record(self) -> dict[str, Any]:
-        """The ``metrics.json`` that is there; empty where there is none."""
-        return training_record(self.folder, "metrics.json")
+        """The record that is there; empty where there is none."""
+        return training_record(self.folder, self.record_name)
 
 
 def subjects(options: argparse.Namespace) -> Iterator[Subject]:
     """What the command names, one by one. Raises LoadError, DataError."""
     for given in [*options.models, *(hub.bundled_names() if options.all_bundled else [])]:
         final = Path(given).expanduser() / "final"
-        folder = hub.resolve(str(final) if (final / "config.json").is_file() else given)
+        whole = any((final / name).is_file() for name in ("config.json", hub.PIPELINE))
+        folder = hub.resolve(str(final) if whole else given)
         model = genhub.load(folder)
         ours = given in hub.bundled_names() or Path(given).expanduser().is_dir()
-        yield Subject(subject_name(model, folder), model, folder if ours else None)
+        name, home = subject_name(model, folder), folder if ours else None
+        if not hasattr(model, "for_dataset"):
+            yield Subject(name, model, home)
+            continue
+        known = model.metadata.get("dataset", "").split("+")
+        for dataset in [short_name(source) for source in options.dataset] or filter(None, known):
+            record_name = f"metrics-{dataset}.json"
+            yield Subject(f"{name} on {dataset}", model.for_dataset(dataset), home, record_name=record_name)
     if options.images:
         yield Subject(Path(options.images).name, images=lambda reference: read_samples(options.images, reference))
     if options.floor:

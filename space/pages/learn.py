@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -13,6 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 
 import genhub
 from genhub import ModelInfo
+from genhub.hub import read_config
 from space.catalog import Dataset, Family, family_of
 from space.examples import EXAMPLES
 from space.fields import quoted, read_choice, read_label
@@ -108,7 +108,9 @@ def families_of(engine: Engine) -> list[tuple[Family, list[str]]]:
     found: dict[Family, list[str]] = {}
     for dataset in engine.catalog.values():
         for info in dataset.models:
-            found.setdefault(family_of(info), []).append(info.name)
+            names = found.setdefault(family_of(info), [])
+            if info.name not in names:  # one of several datasets
+                names.append(info.name)
     order = list(LESSONS)
     return sorted(found.items(), key=lambda item: order.index(item[0].slug))
 
@@ -125,6 +127,6 @@ def grouped(infos: list[ModelInfo], catalog: Mapping[str, Dataset]) -> list[tupl
 
 def grows(info: ModelInfo) -> bool:
     """Whether a model makes its image in maps that grow from row to row."""
-    config = json.loads((info.folder / "config.json").read_text(encoding="utf-8"))
+    config = read_config(info.folder, info.name)
     rows = config.get("stages") or config.get("decoder") or []
     return info.model_class != "GenHubAE" and any(row.get("op") in GROWING for row in rows if isinstance(row, dict))

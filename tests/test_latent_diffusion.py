@@ -16,6 +16,7 @@ from genhub import DataError, GenHubStableDiffusion
 from genhub.data import load_images
 from genhub.images import resized
 from genhub.prompts import captions
+from training import publish
 from training.pipelines import LatentAutoencoder
 from training.tokenizer import save_tokenizer
 
@@ -113,6 +114,16 @@ def test_what_is_published_makes_what_was_trained(stages):
     for key, value in model.pipeline.vae.state_dict().items():
         assert torch.allclose(value, vae.state_dict()[key], atol=1e-2, rtol=1e-2), "the first stage stays as it was"
     assert model.pipeline.vae.config.scaling_factor == vae.config.scaling_factor
+
+
+def test_the_pipeline_is_published_whole(stages, capsys):
+    assert publish.main([str(stages / "second"), "--repo-id", "alice/second", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    final = stages / "second" / "final"
+    for path in final.rglob("*"):
+        assert path.is_dir() or f"  {path.relative_to(final).as_posix()}\n" in printed
+    assert "library_name: diffusers" in printed
+    assert 'GenHubStableDiffusion.from_pretrained("alice/second")' in printed
 
 
 def test_both_parts_of_the_second_stage_learn(stages):

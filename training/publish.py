@@ -24,6 +24,7 @@ if __package__ in (None, ""):  # run as a script, from whatever folder
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from genhub import hub
+from genhub.pipelines import what_lacks
 from training import cards
 
 WEIGHTS = ("config.json", "model.safetensors")
@@ -35,6 +36,7 @@ RECORDS = {
     "training_summary.json": "summary.json",
     "metrics.json": "metrics.json",
 }
+PIPELINE_SUFFIXES = {".json", ".txt", ".safetensors"}
 DISCRIMINATOR = tuple(f"discriminator/{name}" for name in WEIGHTS)
 
 
@@ -124,6 +126,10 @@ def find_model(folder: Path) -> Path:
     for model in (folder, folder / "final"):
         if all((model / name).is_file() for name in WEIGHTS):
             return model
+        if (model / hub.PIPELINE).is_file():
+            if lacking := what_lacks(model):
+                raise PublishError(f"{model}: the pipeline lacks the weights of {', '.join(lacking)}; save it again")
+            return model
     found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
     unfinished = "; the run has not finished: resume it first" if (folder / "checkpoints").is_dir() else ""
     raise PublishError(
@@ -137,7 +143,7 @@ def stage(model: Path, staged: Path, repo_id: str) -> list[str]:
     Only the files of a model's repository are taken: whatever else lies in the folder stays on this machine.
     """
     run = model.parent if model.name == "final" else None
-    for name in (*WEIGHTS, *DISCRIMINATOR, *RECORDS):
+    for name in (*WEIGHTS, *DISCRIMINATOR, *RECORDS, *pipeline_files(model)):
         source = model / name
         if not source.is_file() and run and RECORDS.get(name):
             source = run / RECORDS[name]
@@ -158,6 +164,16 @@ def stage(model: Path, staged: Path, repo_id: str) -> list[str]:
     if kept:
         print(f"{card}: edited by hand, published as it is")
     return sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
+
+
+def pipeline_files(model: Path) -> list[str]:
+    """What beside the records belongs to a pipeline of diffusers; nothing for another model."""
+    if not (model / hub.PIPELINE).is_file():
+        return []
+    parts = [name for name in hub.read_json(model / hub.PIPELINE, model.name) if (model / name).is_dir()]
+    found = [path for part in parts for path in (model / part).iterdir() if path.suffix in PIPELINE_SUFFIXES]
+    found += model.glob("metrics-*.json")
+    return [hub.PIPELINE, hub.RECORD, *(path.relative_to(model).as_posix() for path in found)]
 
 
 def check_weights(path: Path, shown: Path) -> None:

@@ -17,9 +17,9 @@ from PIL import Image
 from tiny_runs import tiny_recipe, write_recipe
 
 from training import study
-from training.comparison import REPORTED, collect, write_tables
 from training.config import ConfigError, recipe_names
 from training.pictures import contact_sheets, draw_study
+from training.tables import REPORTED, collect, write_tables
 
 PROTOCOL = {"dataset": "digits", "split": "test", "test_images": 297, "extractor": "pixels", "extractor_sha256": "0"}
 
@@ -105,6 +105,23 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_tried_again(names, tmp
     fake(monkeypatch, DONE)
     assert begin(names, output) == 0
     assert {row["status"] for row in json.loads((output / "table.json").read_text())["rows"]} == {"done"}
+
+
+def test_a_run_that_is_killed_says_so(names, tmp_path, monkeypatch):
+    fake(monkeypatch, "import os, signal; print('error: of a warning'); os.kill(os.getpid(), signal.SIGKILL)")
+    assert begin(names[:1], tmp_path / "out") == 0
+    [row] = json.loads((tmp_path / "out" / "table.json").read_text())["rows"]
+    assert row["status"] == "failed: killed by SIGKILL"
+
+
+def test_figures_that_do_not_compare_do_not_stop_a_study(names, tmp_path, monkeypatch, capsys):
+    extractor = "'narrow' if 'narrow' in folder else 'wide'"
+    fake(monkeypatch, DONE.replace('"pixels"', extractor))
+    assert begin(names, tmp_path / "out") == 2
+    out, err = capsys.readouterr()
+    assert "wide.yaml, seed 0: done" in out
+    assert "no table: " in out
+    assert "measured with different protocols" in err
 
 
 def test_several_at_once(names, tmp_path, monkeypatch):

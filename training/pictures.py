@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import genhub
 from genhub.images import grid, save_png, to_pil, to_uint8
-from training.comparison import collect, read_json, read_log
+from training.tables import collect, read_json, read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,14 +79,15 @@ def draw_losses(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     names = {"discriminator_loss": "discriminator", "generator_loss": "generator", "loss": "loss"}
     for axis, (system, lines) in zip(axes, logs.items(), strict=False):
         for (key, name), colour in zip(names.items(), ("#d62728", "#1f77b4", "#333333"), strict=True):
-            points = [(line["images"], line[key]) for line in lines if line.get(key) is not None]
+            points = [(line["images"] / 1000, line[key]) for line in lines if line.get(key) is not None]
             if points:
                 axis.plot(*zip(*points, strict=True), label=name, color=colour, linewidth=0.9)
         axis.set_title(system.split("/")[-1], fontsize=9)
         axis.tick_params(labelsize=7)
     for axis in axes[len(logs) :]:
         axis.set_axis_off()
-    figure.legend(*axes_legend(axes), loc="outside lower center", ncols=3, fontsize=9)
+    figure.supxlabel("thousand images seen", fontsize=9)
+    figure.legend(*axes_legend(axes), loc="outside upper center", ncols=3, fontsize=9)
     save(figure, path)
 
 
@@ -124,6 +125,8 @@ def draw_quality(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
         )
         axes.plot(*zip(*points, strict=True), marker=".", zorder=2 if leading else 1, **style)
     axes.set_yscale("log")
+    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        ticks("{x:g}")  # not as powers of ten
     axes.set_xlabel("images seen")
     axes.set_ylabel("Fréchet distance of 2,000 samples")
     axes.legend(fontsize=9)

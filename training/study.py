@@ -23,6 +23,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -36,11 +37,11 @@ if __package__ in (None, ""):  # run as a script: import from the root; this fol
 from genhub.data import load_images, short_name
 from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
-from training.comparison import BOUNDS, read_json, write_tables
 from training.config import ConfigError, TrainConfig, parse_config, read_recipe, recipe_names
 from training.costs import step_flops
 from training.pictures import contact_sheets, draw_study
 from training.runs import interruption
+from training.tables import BOUNDS, read_json, write_tables
 from training.train import READING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,7 +169,7 @@ def start(job: Job, options: argparse.Namespace, overrides: list[str], lock: int
         shutil.rmtree(job.folder)  # killed before it was a run; its name would be taken
     job.failure.unlink(missing_ok=True)
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    with job.log.open("ab") as log:
+    with job.log.open("wb") as log:
         return subprocess.Popen(
             command(job, options, overrides),
             stdout=log,
@@ -179,8 +180,10 @@ def start(job: Job, options: argparse.Namespace, overrides: list[str], lock: int
         )
 
 
-def last_words(log: Path) -> str:
-    """Why a run failed, as its log ends."""
+def reason(code: int, log: Path) -> str:
+    """Why a run failed: the signal that killed it, or how its log ends."""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["no output"])[-1].removeprefix("error: ")
@@ -210,9 +213,13 @@ def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], 
                 if job.done:
                     print(f"{job.title}: done after {minutes:.1f} minutes", flush=True)
                 elif not interrupted.is_set():
-                    write_text(job.failure, last_words(job.log) + "\n")
-                    print(f"{job.title}: failed: {last_words(job.log)}", flush=True)
-                write_tables(options.output)
+                    why = reason(process.returncode, job.log)
+                    write_text(job.failure, why + "\n")
+                    print(f"{job.title}: failed: {why}", flush=True)
+                try:
+                    write_tables(options.output)
+                except ConfigError as error:  # figures that do not compare are no reason to train no more
+                    print(f"no table: {error}", flush=True)
             time.sleep(0.2)
         return not interrupted.is_set()
 

@@ -1,11 +1,13 @@
-"""Inside a generator: what each of its rows makes out of noise, as pictures."""
+"""Inside a generator: how an image comes out of noise, row by row or step by step, as pictures."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 
+from genhub import GenHubDiffusion
 from genhub.images import grid, to_uint8
 from genhub.latents import sample_latents
 from genhub.models import GenHubModel
@@ -15,6 +17,7 @@ from space.inference import Engine
 from space.result import data_uri, png
 
 SHOWN = 16  # maps of each row, the liveliest ones
+MOMENTS = 5  # of a denoising
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Step:
 def look_inside(engine: Engine, dataset: str, name: str, label: int | None, seed: int) -> tuple[Step, ...]:
     """The steps of a bundled model for one image: the first that it makes of a seed."""
     model = engine.load(dataset, name)
-    return steps_of(model, label if model.class_names else None, seed)
+    if isinstance(model, GenHubDiffusion):
+        return denoising_of(model, label, seed, engine.lane.give_way)
+    return steps_of(model, label, seed)
 
 
 @torch.no_grad()
@@ -51,11 +56,34 @@ def steps_of(model: GenHubModel, label: int | None, seed: int) -> tuple[Step, ..
     maps = [map_ for map_ in made[:-1] if map_.dim() == 4]
     last_of_size = {map_.shape[2]: map_ for map_ in maps}  # several rows may work at one size: the last word counts
     steps += [maps_step(map_[0]) for map_ in last_of_size.values()]
-    size = model.image_shape[1]
-    colours = "in colour" if model.image_shape[0] == 3 else "in grey"
-    text = f"{size}×{size} pixels {colours}, squeezed into the range of an image."
-    steps.append(Step("The image", text, data_uri(png(image[0])), "The finished image", size, size))
-    return tuple(steps)
+    return (*steps, image_step(image[0]))
+
+
+def denoising_of(
+    model: GenHubDiffusion, label: int | None, seed: int, between: Callable[[], object]
+) -> tuple[Step, ...]:
+    """Moments of a denoising: the image so far above the expected one. ``between`` is called after every step."""
+    seen: list[torch.Tensor] = []
+
+    def note(step: int, noisy: torch.Tensor, guess: torch.Tensor) -> None:
+        seen.append(torch.cat([noisy, guess]).clamp(-1, 1).cpu())
+        between()
+
+    image = to_uint8(model.generate(1, labels=label, seed=seed, callback=note).cpu())
+    places = torch.linspace(0, len(seen) - 1, min(MOMENTS, len(seen))).round().int().tolist()
+    steps = []
+    for place in dict.fromkeys(places):
+        picture = grid(to_uint8(seen[place]), columns=1, padding=1, background=40)
+        text = "Above, the image so far. Below, what the network takes it for."
+        alt = f"After step {place + 1}: the noisy image, and the clean one that the network expects"
+        steps.append(Step(f"Step {place + 1}", text, data_uri(png(picture)), alt, picture.shape[2], picture.shape[1]))
+    return (*steps, image_step(image[0]))
+
+
+def image_step(image: torch.Tensor) -> Step:
+    size = image.shape[1]
+    text = f"{size}×{size} pixels {'in colour' if len(image) == 3 else 'in grey'}, as the model makes it."
+    return Step("The image", text, data_uri(png(image)), "The finished image", size, size)
 
 
 def rows_of(model: GenHubModel) -> Stack:

@@ -8,13 +8,14 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from tiny import build as build_model
 
 import genhub
 from genhub.images import to_uint8
 from space.catalog import FAMILIES, HYBRID, read_catalog
 from space.examples import ADDRESS, EXAMPLES
 from space.inference import Engine
-from space.inside import SHOWN, look_inside
+from space.inside import MOMENTS, SHOWN, denoising_of, look_inside
 from space.lessons import LESSONS
 from space.manuals import card_html, to_html
 from space.pages import learn
@@ -137,7 +138,11 @@ def test_the_code_on_the_page_runs(example, server, web, tmp_path, monkeypatch, 
 # -- the look inside --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [info.name for info in genhub.list_models() if learn.grows(info)][:8])
+def rows(info):
+    return learn.shows_inside(info) and info.model_class != "GenHubDiffusion"
+
+
+@pytest.mark.parametrize("name", [info.name for info in genhub.list_models() if rows(info)][:8])
 def test_the_steps_end_in_the_image_that_the_model_makes(engine, name):
     dataset = next(data for data in CATALOG.values() if any(info.name == name for info in data.models))
     label = 3 if dataset.model(name).class_names else None
@@ -155,12 +160,25 @@ def test_the_steps_end_in_the_image_that_the_model_makes(engine, name):
     assert len(genhub.load(name)._forward_hooks) == 0
 
 
+def test_a_denoising_ends_in_the_image_that_the_model_makes():
+    model = build_model("diffusion-labelled")
+    pauses = []
+    steps = denoising_of(model, 1, 7, lambda: pauses.append(1))
+    made = to_uint8(model.generate(1, labels=1, seed=7))[0]
+    shown = torch.tensor(list(picture(steps[-1].src).tobytes()), dtype=torch.uint8)
+    assert torch.equal(shown.reshape(made.shape[1], made.shape[2], -1).permute(2, 0, 1), made)
+    assert len(pauses) == model.num_inference_steps
+    assert 1 <= len(steps) - 1 <= MOMENTS
+    assert steps[-2].title == f"Step {model.num_inference_steps}"
+    assert len({step.src for step in steps}) == len(steps)
+
+
 @pytest.mark.parametrize(
     "params",
     [{"model": "<b>"}, {"class": "nope"}, {"seed": "-1"}, {"seed": "x"}, {"model": "cgan-mnist", "class": "99"}],
 )
 def test_odd_questions_about_the_inside_are_answered_in_words(engine, params):
-    models = [info for dataset in CATALOG.values() for info in dataset.models if learn.grows(info)]
+    models = [info for dataset in CATALOG.values() for info in dataset.models if learn.shows_inside(info)]
     values = learn.inside_values(engine, models, params)
     assert len(values["notes"]) == 1
     assert values["model"] in models

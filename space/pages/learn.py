@@ -31,7 +31,7 @@ GROWING = {"conv_transpose", "upsample"}  # operations of a generator whose maps
 def register(server: gr.Server, engine: Engine) -> None:
     """Add the page, its look inside a generator, and the sheets of the cards."""
     cards = {info.name: info for info in genhub.list_models()}
-    open_ones = [info for data in engine.catalog.values() for info in data.models if grows(info)]
+    open_ones = [info for data in engine.catalog.values() for info in data.models if shows_inside(info)]
 
     @PAGE.route(server)
     def page(request: Request) -> HTMLResponse:
@@ -125,8 +125,10 @@ def grouped(infos: list[ModelInfo], catalog: Mapping[str, Dataset]) -> list[tupl
     return list(groups.items())
 
 
-def grows(info: ModelInfo) -> bool:
-    """Whether a model makes its image in maps that grow from row to row."""
+def shows_inside(info: ModelInfo) -> bool:
+    """Whether there is something to see: a model that denoises, or makes its image in maps that grow."""
+    if info.model_class == "GenHubDiffusion":
+        return True
     config = read_config(info.folder, info.name)
     rows = config.get("stages") or config.get("decoder") or []
     return info.model_class != "GenHubAE" and any(row.get("op") in GROWING for row in rows if isinstance(row, dict))

@@ -10,6 +10,7 @@ from tiny_runs import reset_accelerate, tiny_recipe
 
 from genhub import GenHubDiffusion
 from genhub.data import load_images
+from genhub.latents import sample_latents
 from genhub.losses import min_snr_weight
 from training.batches import Batches
 from training.config import ConfigError, parse_config
@@ -114,6 +115,21 @@ def test_the_callback_sees_every_step():
     assert torch.equal(seen[3][1].clamp(-1, 1), images[:2])
     assert all(x.shape == clean.shape and clean.abs().max() <= 1 for _, x, clean in seen)
     assert seen[0][1].std() > seen[3][1].std()
+
+
+def test_what_is_clipped_out_of_an_image_stays_in_its_noise():
+    """Strong guidance leads out of range; a step keeps x the mixture of the clipped image and what remains."""
+    model, seen = tiny.build("diffusion-labelled"), []
+    latents = sample_latents(2, model.latent_dim, 4).reshape(2, 3, 8, 8)
+    model.generate(2, labels=[0, 1], seed=4, guidance_scale=9.0, callback=lambda *step: seen.append(step))
+    before = latents
+    for i, after, clean in seen:
+        assert (clean.abs() == 1).any(), "something was clipped"
+        (alpha, sigma), (next_alpha, next_sigma) = (
+            levels(model.scheduler, torch.tensor([999 - 250 * place])) for place in (i, i + 1)
+        )
+        assert torch.allclose(after, next_alpha * clean + next_sigma * (before - alpha * clean) / sigma, atol=1e-3)
+        before = after
 
 
 @pytest.mark.parametrize(

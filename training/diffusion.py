@@ -90,7 +90,7 @@ class Distillation(Objective):
         for i in range(self.substeps):
             timesteps = start - i * (self.stride // self.substeps)
             predicted = self.teacher.guided(x, timesteps, condition, self.config.objective.guidance_scale)
-            x = self.scheduler.batch_step_no_noise(predicted.float(), timesteps, x)
+            x = self.scheduler.batch_step_no_noise(predicted.float(), timesteps, x, use_clipped_model_output=True)
         return x
 
     def clean_image(self, x: torch.Tensor, end: torch.Tensor, start: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ app: .venv/app
 test: .venv/test browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 style: .venv/test
 	$(BIN)/ruff format .

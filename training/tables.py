@@ -50,7 +50,8 @@ def collect(output: Path) -> list[dict[str, Any]]:
     for name in BOUNDS:
         if (output / name / "metrics.json").is_file():
             records[name] = read_json(output / name / "metrics.json")
-            rows.append({"system": name, "status": "measured", "metrics": records[name]["metrics"], "theirs": {}})
+            figures = {key: records[name].get(key, {}) for key in ("metrics", "spread")}
+            rows.append({"system": name, "status": "measured", **figures, "theirs": {}})
     try:
         require_comparable(records)
     except ValueError as error:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 
 import genhub
-from genhub import ModelInfo, list_models
+from genhub import ModelInfo, hub, list_models
 from genhub.models.latent import LatentModel
 
 JUDGE = "GenHubClassifier"
@@ -125,10 +125,7 @@ class Abilities:
 def abilities(info: ModelInfo) -> Abilities:
     kind = getattr(genhub, info.model_class)
     asked = inspect.signature(kind.generate).parameters if hasattr(kind, "generate") else {}
-    config = info.folder / "config.json"
-    steps = None
-    if "num_inference_steps" in asked:
-        steps = json.loads(config.read_text(encoding="utf-8")).get("num_inference_steps") if config.is_file() else None
+    steps = steps_of(info) if "num_inference_steps" in asked else None
     slow = "num_inference_steps" in asked and not (steps and steps <= FEW_STEPS)
     return Abilities(
         generates=bool(asked),
@@ -138,6 +135,12 @@ def abilities(info: ModelInfo) -> Abilities:
         steps=steps,
         slow=slow,
     )
+
+
+def steps_of(info: ModelInfo) -> int | None:
+    """Denoising steps as a model's folder records them; None where it does not say."""
+    files = [info.folder / name for name in (hub.RECORD, "config.json") if (info.folder / name).is_file()]
+    return json.loads(files[0].read_text(encoding="utf-8")).get("num_inference_steps") if files else None
 
 
 def family_of(info: ModelInfo) -> Family:

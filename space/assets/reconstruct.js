@@ -113,7 +113,7 @@ async function turn(card) {
   const model = card.dataset.model;
   const code = [...codes[model].code];
   card.querySelectorAll("[data-i]").forEach((slider) => {
-    code[Number(slider.dataset.i)] = Number(slider.value);
+    if (slider.dataset.turned) code[Number(slider.dataset.i)] = Number(slider.value); // sliders round, codes do not
     slider.nextElementSibling.textContent = Number(slider.value).toFixed(2);
   });
   try {
@@ -127,6 +127,7 @@ async function turn(card) {
 
 $("#result").addEventListener("input", (event) => {
   const card = event.target.closest(".card");
+  event.target.dataset.turned = "true";
   event.target.nextElementSibling.textContent = Number(event.target.value).toFixed(2);
   clearTimeout(turnTimer);
   turnTimer = setTimeout(() => turn(card), 60);
@@ -135,7 +136,10 @@ $("#result").addEventListener("click", (event) => {
   if (!event.target.matches(".reset")) return;
   const card = event.target.closest(".card");
   const { code } = codes[card.dataset.model];
-  card.querySelectorAll("[data-i]").forEach((slider) => { slider.value = code[Number(slider.dataset.i)]; });
+  card.querySelectorAll("[data-i]").forEach((slider) => {
+    delete slider.dataset.turned;
+    slider.value = code[Number(slider.dataset.i)];
+  });
   turn(card);
 });
 form.addEventListener("submit", (event) => { event.preventDefault(); update(); });

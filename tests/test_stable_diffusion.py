@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import diffusers
@@ -13,6 +15,7 @@ from huggingface_hub import constants
 
 import genhub
 from genhub import GenHubModel, GenHubStableDiffusion, LoadError, hub, pipelines
+from genhub.images import to_uint8
 from genhub.pipelines import PRESETS, SCHEDULERS, plan_memory
 from genhub.prompts import captions
 
@@ -323,6 +326,32 @@ def test_a_local_folder_never_asks_for_the_network(saved, monkeypatch):
 
 
 # -- what is bundled
+
+MINI = hub.PRETRAINED / "stable-diffusion-mini"
+
+
+def test_the_bundled_one_needs_nothing_of_ours(tmp_path):
+    code = f"""
+import sys
+from diffusers import StableDiffusionPipeline
+pipeline = StableDiffusionPipeline.from_pretrained({str(MINI)!r})
+images = pipeline(["a photo of a frog", "a handwritten digit seven"], num_inference_steps=2, output_type="np").images
+assert images.shape == (2, 32, 32, 3), images.shape
+assert images[0].std(axis=-1).max() > 0.02 > images[1].std(axis=-1).max(), "a photo has colours, a digit has none"
+assert not any(name.startswith("genhub") for name in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sum(path.stat().st_size for path in MINI.rglob("*")) < 12_000_000
+
+
+def test_the_bundled_one_writes_the_digits_it_is_asked_for():
+    model = genhub.load("stable-diffusion-mini")
+    judge = genhub.load("classifier-mnist")
+    labels = torch.arange(20) % 10
+    digits = to_uint8(model.for_dataset("mnist").generate(20, labels=labels, seed=5, batch_size=20))
+    assert (judge.predict(digits).argmax(dim=1) == labels).sum() >= 14
+    assert model.generate(1, labels="frog", seed=3).shape == (1, 3, 32, 32)
 
 
 @pytest.fixture

@@ -335,9 +335,12 @@ def test_the_bundled_one_needs_nothing_of_ours(tmp_path):
 import sys
 from diffusers import StableDiffusionPipeline
 pipeline = StableDiffusionPipeline.from_pretrained({str(MINI)!r})
-images = pipeline(["a photo of a frog", "a handwritten digit seven"], num_inference_steps=2, output_type="np").images
+pipeline.set_progress_bar_config(disable=True)
+prompts = ["a photo of a frog", "a handwritten digit seven"]
+images = pipeline(prompts, num_inference_steps=15, guidance_scale=2.0, output_type="np").images
 assert images.shape == (2, 32, 32, 3), images.shape
-assert images[0].std(axis=-1).max() > 0.02 > images[1].std(axis=-1).max(), "a photo has colours, a digit has none"
+frog, seven = images.std(axis=-1).mean(axis=(1, 2))
+assert frog > 2 * seven, "a photo has colours, a digit has none"
 assert not any(name.startswith("genhub") for name in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

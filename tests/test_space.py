@@ -18,7 +18,7 @@ import genhub
 from genhub import hub
 from space import inference, zerogpu
 from space.cards import count, duration
-from space.catalog import read_catalog
+from space.catalog import abilities, read_catalog
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -300,6 +300,9 @@ def test_work_is_kept_under_its_arguments(engine):
 def test_a_closer_look_names_its_opinions(engine, dataset):
     for info in CATALOG[dataset].models:
         view = view_of(dataset, n=4, models=info.name)
+        if abilities(info).slow:  # looked at once it is made
+            assert look(engine, view, 99) is None
+            engine.compare(view)
         close = look(engine, view, 99)
         assert close.i == 3
         assert close.sharpness == close.result.sharpness[3] > 0

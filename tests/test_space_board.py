@@ -37,11 +37,11 @@ def entry(name, dataset="toys", family="GenHubGAN", origin="bundled", costs=None
 
 
 def test_every_evaluated_model_has_its_recorded_figures():
-    rows = {row.name: row for row in BOARD if row.origin == "bundled"}
+    rows = {(row.name, row.dataset): row for row in BOARD if row.origin == "bundled"}
     for dataset in CATALOG.values():
         for info in dataset.models:
-            record = json.loads((info.folder / "metrics.json").read_text())
-            row = rows[info.name]
+            record = json.loads(info.metrics_file.read_text())
+            row = rows[info.name, dataset.name]
             assert {column.metric: value for column, value in row.figures.items()} == record["metrics"]
             judges = {column.judge for column in row.figures} - {""}
             assert judges <= {record["protocol"].get("extractor") or record["protocol"].get("features")}

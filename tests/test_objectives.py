@@ -88,7 +88,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "options", "logged"), CASES, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("kind", "options", "logged"), CASES, ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:60]
+)
 def test_every_objective_trains(kind, options, logged):
     setup = Setup(kind, objective=options)
     before = setup.weights()

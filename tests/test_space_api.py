@@ -189,6 +189,8 @@ def test_the_examples_of_the_readme_run(served):
 def test_what_models_says_holds(api):
     for model in api.predict(api_name="/models"):
         loaded = genhub.load(model["name"])
+        if hasattr(loaded, "for_dataset"):
+            loaded = loaded.for_dataset(model["dataset"])
         assert type(loaded).__name__ == model["class"]
         assert list(loaded.image_shape) == model["image_shape"]
         assert hasattr(loaded, "generate") == model["generates"]

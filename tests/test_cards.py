@@ -16,13 +16,11 @@ from PIL import Image
 from run_folder import DIGITS, MODEL_FILES, make_run, tiny_cgan, write_json
 
 from genhub import GenHubAE, GenHubClassifier, GenHubGAN, GenHubVAE
-from genhub.hub import PRETRAINED
+from genhub.hub import PIPELINE, PRETRAINED, bundled_names
 from training import cards
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLED = ["cgan-digits", "stable-diffusion-mini"] + [
-    f"{kind}-{data}" for kind in ("ae", "vae", "dcgan", "cgan", "classifier") for data in ("mnist", "cifar10")
-]
+BUNDLED = bundled_names()
 
 
 @pytest.fixture
@@ -251,10 +249,15 @@ def test_no_hand_written_part_is_left_over():
 
 
 def test_bundled_models_hold_what_their_repositories_hold():
-    for folder in sorted(path.parent for path in PRETRAINED.glob("*/config.json")):
+    for folder in (PRETRAINED / name for name in BUNDLED):
         files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         adversarial = {name for name in MODEL_FILES if name.startswith("discriminator/")}
-        assert files in (MODEL_FILES, MODEL_FILES - adversarial), folder.name
+        if PIPELINE in files:
+            weights = {"config.json", "model.safetensors", "metrics.json", *adversarial}
+            assert files > MODEL_FILES - weights, folder.name
+            assert any(name.startswith("metrics-") for name in files), folder.name
+        else:
+            assert files in (MODEL_FILES, MODEL_FILES - adversarial), folder.name
         assert (folder / "README.md").read_text(encoding="utf-8") == cards.render_card(folder), folder.name
         for path in [*folder.rglob("*.json"), *folder.rglob("*.yaml"), *folder.rglob("*.md")]:
             local = re.findall(r"""(?:^|[\s"'(])((?:/|~/|\.\./)[\w.-]+)""", path.read_text(encoding="utf-8"), re.M)

@@ -89,9 +89,9 @@ def test_first_screen_has_galleries_of_real_images_without_a_click(page):
     assert all(len(images) == 10 for images in galleries.values())
     everything = [image for images in galleries.values() for image in images]
     assert len(set(everything)) == len(everything), "images repeat"
-    for card in page.locator(".card").all():
+    for place, card in enumerate(page.locator(".card").all()):
         top = card.locator(".pixels img").first.bounding_box()["y"]
-        assert top < 800, "a gallery lies below the first screen"
+        assert place >= 4 or top < 800, "the galleries of the first row belong on the first screen"
         assert card.locator("dt").all_inner_texts()[:3] == ["Time per image", "Parameters", "Class accuracy"]
 
 

@@ -51,7 +51,7 @@ def test_run_folder(tmp_path, capsys, kind):
     final = FINAL | (CRITIC if kind in ("adversarial", "vae_gan") else set())
     steps = {f"checkpoints/step-{step:08d}/{name}" for step in (2, 3) for name in ("state.json", "state.safetensors")}
     records = {"config.yaml", "log.jsonl", "metrics.json", "summary.json", "grids/step-00000003.png"}
-    if kind in ("adversarial", "vae", "vae_gan"):
+    if kind in ("adversarial", "vae", "vae_gan", "diffusion"):
         records.add("closest_pairs.png")  # with images of the dataset, hence not in final/
     assert files(folder) == {f"final/{name}" for name in final} | steps | records
     model = genhub.load(folder / "final")

@@ -95,7 +95,6 @@ def register(server: gr.Server, engine: Engine) -> None:
             view, notes = read_view(dict(parse_qsl(str(query)[:MAX_QUERY])), engine.catalog)
             names = quick_names(engine, view)
             found = dict(zip(view.models, engine.kept_results(view), strict=True))
-            found = {name: result for name, result in found.items() if name not in names}
             start, whole = time.monotonic(), False
             for result in engine.each(view, names):
                 found[result.job.model] = result

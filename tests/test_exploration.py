@@ -71,7 +71,6 @@ def test_floats_are_refused(function):
 
 
 def test_the_command_draws_one_picture(tmp_path):
-    pytest.importorskip("matplotlib")
     path = tmp_path / "new" / "digits.png"
     assert training.explore.main(["digits", "--output", str(path), "--split", "test"]) == 0
     with Image.open(path) as picture:

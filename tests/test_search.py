@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 
+import optuna
 import pytest
 from tiny_runs import reset_accelerate, tiny_recipe, write_recipe
 
 import training.search as search
 import training.train
 from training.config import parse_config, read_recipe
-
-optuna = pytest.importorskip("optuna")
 
 
 @pytest.fixture(autouse=True)

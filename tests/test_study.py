@@ -281,7 +281,6 @@ def test_figures_of_different_extractors_are_not_put_into_one_table(output):
 
 
 def test_pictures_of_a_study(tmp_path):
-    pytest.importorskip("matplotlib")
     import genhub
 
     systems = {"digits/cgan": {"name": "cgan-digits", "flops": 1e9}, "digits/other": {"name": "other", "flops": 1e9}}

@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from genhub.errors import nearest
-from genhub.latents import sample_latents
 from genhub.models.base import Labels
-from genhub.models.latent import MAX_IMAGES, PriorModel, batches, check_seed, check_truncation, check_whole, evaluating
+from genhub.models.latent import PriorModel, check_whole, evaluating
 
 MAX_GUIDANCE = 30.0
 
@@ -152,16 +151,11 @@ class GenHubDiffusion(PriorModel):
         Raises:
             ValueError: an argument out of range, missing or superfluous labels.
         """
-        check_whole(n, "n", 1, MAX_IMAGES)
-        check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
-        check_truncation(truncation)
         steps = self.num_inference_steps if num_inference_steps is None else self.check_steps(num_inference_steps)
         scale = self.guidance_scale if guidance_scale is None else check_guidance(guidance_scale)
-        condition = self.condition(labels, n)
-        latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation).to(self.device, self.dtype)
+        parts = self.draw(n, labels, seed, truncation, batch_size)
         with evaluating(self):
-            parts = [self.denoise(*part, steps, scale, callback) for part in batches(latents, condition, batch_size)]
-        return torch.cat(parts).float()
+            return torch.cat([self.denoise(*part, steps, scale, callback) for part in parts]).float()
 
     def check_steps(self, steps: int) -> int:
         return check_whole(steps, "num_inference_steps", 1, self.scheduler.config.num_train_timesteps)

@@ -31,12 +31,6 @@ def check_whole(value: int, name: str, low: int, high: int) -> int:
     return whole
 
 
-def check_truncation(truncation: float) -> None:
-    """Raise ValueError unless it is a number in [0, 1]."""
-    if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or not 0 <= truncation <= 1:
-        raise ValueError(f"truncation: expected a number from 0 to 1, got {truncation!r}")
-
-
 class LatentModel(GenHubModel):
     """A model that decodes latents (n, latent_dim) to images (n, C, H, W) in [-1, 1]."""
 
@@ -111,14 +105,21 @@ class PriorModel(LatentModel):
         Raises:
             ValueError: an argument out of range, missing or superfluous labels.
         """
+        parts = self.draw(n, labels, seed, truncation, batch_size)
+        with evaluating(self):
+            return torch.cat([self.decode(*part) for part in parts]).float()
+
+    def draw(
+        self, n: int, labels: Labels, seed: int | None, truncation: float, batch_size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+        """Latents with their class weights, in batches, of the arguments of ``generate``. Raises ValueError."""
         check_whole(n, "n", 1, MAX_IMAGES)
         check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
-        check_truncation(truncation)
+        if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or not 0 <= truncation <= 1:
+            raise ValueError(f"truncation: expected a number from 0 to 1, got {truncation!r}")
         condition = self.condition(labels, n)
-        latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation).to(self.device, self.dtype)
-        with evaluating(self):
-            images = [self.decode(*part) for part in batches(latents, condition, batch_size)]
-        return torch.cat(images).float()
+        latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation)
+        return batches(latents.to(self.device, self.dtype), condition, batch_size)
 
     def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
         if not isinstance(value, torch.Tensor):

@@ -67,7 +67,7 @@ def measure(name: str, model: GenHubCGAN, repeats: int) -> None:
     }
     medians = measuring.alternate(sides, repeats)
     print(f"{name}: {IMAGES} images of {total / IMAGES / 1e6:.1f} million operations: ", end="")
-    print(f"{medians['cpu'] * 1e3:.0f} ms of CPU time, {medians['wall'] * 1e3:.0f} ms by the clock")
+    print(f"{medians['cpu'] * 1e3:.0f} ms of CPU time over all threads, {medians['wall'] * 1e3:.0f} ms by the clock")
     measuring.report(
         f"generation/{name}",
         medians["cpu"] / medians["matmul_cpu"],

@@ -39,9 +39,14 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         scale, shift = self.scale(condition), self.shift(condition)  # (n, c) each
+        if self.training:
+            x = self.norm(x)
+        else:  # fixed statistics become part of scale and shift: one pass over the maps
+            scale = scale * (self.norm.running_var + self.norm.eps).rsqrt()
+            shift = shift - self.norm.running_mean * scale
         if x.dim() == 4:
             scale, shift = scale[:, :, None, None], shift[:, :, None, None]
-        return self.norm(x) * scale + shift
+        return torch.addcmul(shift, x, scale)
 
 
 class SelfAttention(nn.Module):

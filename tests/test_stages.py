@@ -310,6 +310,10 @@ def test_conditional_batch_norm_scales_and_shifts_per_class(shape):
         )
         torch.testing.assert_close(y[i], normed[i] * scale + shift)
     network.eval()
+    condition = one_hot(*labels)
+    normed = layer.norm(x)  # by the statistics kept
+    scale, shift = (w(condition).reshape(4, -1, *[1] * (len(shape) - 1)) for w in (layer.scale, layer.shift))
+    torch.testing.assert_close(network(x, condition), normed * scale + shift)
     three = network(x, one_hot(2, 2, 2, 2))
     assert not torch.allclose(three, network(x, one_hot(1, 1, 1, 1)))
     half = network(x, 0.5 * one_hot(2, 2, 2, 2) + 0.5 * one_hot(1, 1, 1, 1))

@@ -114,14 +114,20 @@ def test_modes_that_are_missing_lower_recall_and_images_that_are_odd_lower_preci
         fidelity(one, both)
 
 
-def test_density_and_coverage_of_points_on_a_line():
+def test_neighbours_of_points_on_a_line():
     real = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
     # Radii to the nearest neighbour: 1, 1, 1, 8. The sample 1.5 lies in the balls of 1 and 2; 9 lies in that of 10.
-    found = metrics.density_and_coverage(generated=torch.tensor([[1.5], [9.0], [50.0]]), real=real, neighbourhood=1)
+    # Those of the samples: 7.5, 7.5, 41; every real point lies in the first or the second.
+    made = torch.tensor([[1.5], [9.0], [50.0]])
+    found = metrics.neighbour_figures(generated=made, real=real, neighbourhood=1, density_neighbourhood=1)
     assert found["density"].value == pytest.approx((2 + 1 + 0) / 3)
     assert found["coverage"].value == pytest.approx(3 / 4)
+    assert found["precision"].value == pytest.approx(2 / 3)
+    assert found["recall"].value == 1
     with pytest.raises(ValueError, match="too few for 4 neighbours"):
-        metrics.density_and_coverage(generated=real, real=real, neighbourhood=4)
+        metrics.neighbour_figures(generated=made, real=real, neighbourhood=1, density_neighbourhood=4)
+    with pytest.raises(ValueError, match="generated: 3 images are too few for 3 neighbours"):
+        metrics.neighbour_figures(generated=made, real=real)
 
 
 def test_an_equal_number_of_images_is_compared_by_neighbours():

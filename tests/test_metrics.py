@@ -32,6 +32,14 @@ def test_statistics_are_the_mean_and_the_unbiased_covariance():
     assert Statistics.of(torch.tensor([[1.0], [3.0]])).covariance.tolist() == [[2]]
 
 
+def test_statistics_without_a_block_are_those_of_the_rest():
+    features = torch.randn(53, 3, generator=torch.Generator().manual_seed(0)) + 5
+    for i, found in enumerate(Statistics.leaving_out(features, 4)):
+        rest = Statistics.of(torch.cat([part for j, part in enumerate(features.tensor_split(4)) if j != i]))
+        torch.testing.assert_close(found.mean, rest.mean)
+        torch.testing.assert_close(found.covariance, rest.covariance)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [

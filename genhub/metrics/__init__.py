@@ -27,7 +27,7 @@ from genhub.metrics.fidelity import MIN_IMAGES, fidelity
 from genhub.metrics.figures import Figure, jackknife, mean_figure
 from genhub.metrics.frechet import Statistics, frechet_distance
 from genhub.metrics.memorization import Memorization, memorization
-from genhub.metrics.neighbours import density_and_coverage
+from genhub.metrics.neighbours import neighbour_figures
 from genhub.metrics.reconstruction import Bound, anomaly_auc, bound, reconstruction_errors, reconstruction_mse
 from genhub.metrics.sharpness import sharpness
 
@@ -43,7 +43,6 @@ __all__ = [
     "bound",
     "class_accuracy",
     "class_histogram",
-    "density_and_coverage",
     "diversity",
     "entropy_figure",
     "extract",
@@ -56,6 +55,7 @@ __all__ = [
     "largest_share_figure",
     "mean_figure",
     "memorization",
+    "neighbour_figures",
     "pixel_extractor",
     "reconstruction_errors",
     "reconstruction_mse",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -43,5 +43,10 @@ def jackknife(value: Callable[[torch.Tensor], float], n: int) -> float:
         n: images; blocks are consecutive, so that samples with labels 0, 1, … repeated stay balanced.
     """
     block = torch.arange(n) * BLOCKS // n
-    values = torch.tensor([value(block != i) for i in range(BLOCKS)], dtype=torch.float64)
-    return math.sqrt((BLOCKS - 1) * (values - values.mean()).square().mean().item())
+    return jackknife_error([value(block != i) for i in range(BLOCKS)])
+
+
+def jackknife_error(values: Sequence[float]) -> float:
+    """The same from values that each leave out one of equal blocks."""
+    found = torch.tensor(values, dtype=torch.float64)
+    return math.sqrt((len(values) - 1) * found.var(unbiased=False).item())

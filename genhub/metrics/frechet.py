@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import torch
 
@@ -21,6 +22,18 @@ class Statistics:
             raise ValueError(f"features: expected shape (n, f) with n of at least 2, got {tuple(features.shape)}")
         features = features.double()
         return cls(features.mean(dim=0), torch.cov(features.T).reshape(features.shape[1], features.shape[1]))
+
+    @classmethod
+    def leaving_out(cls, features: torch.Tensor, blocks: int) -> Iterator[Statistics]:
+        """Of features (n, f) without each of ``blocks`` consecutive blocks, whose products are computed once."""
+        centre = features.double().mean(dim=0)
+        parts = [part.double() - centre for part in features.tensor_split(blocks)]
+        products = [part.T @ part for part in parts]
+        total = sum(products)
+        for part, product in zip(parts, products, strict=True):
+            n = len(features) - len(part)
+            mean = -part.sum(dim=0) / n  # all parts together sum to zero
+            yield cls(mean + centre, (total - product - n * mean.outer(mean)) / (n - 1))
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:

@@ -1,4 +1,4 @@
-"""Density and coverage: precision and recall that a few odd images cannot spoil."""
+"""What neighbours say: precision and recall, and density and coverage, which a few odd images cannot spoil."""
 
 from __future__ import annotations
 
@@ -6,30 +6,39 @@ import torch
 
 from genhub.metrics.figures import Figure, mean_figure
 
-NEIGHBOURHOOD = 5  # the authors' choice
-ROWS = 2500  # distances at a time
+NEIGHBOURHOOD = 3  # of precision and recall, their authors' choice
+DENSITY_NEIGHBOURHOOD = 5  # of density and coverage, likewise
 
 
 @torch.no_grad()
-def density_and_coverage(
-    *, generated: torch.Tensor, real: torch.Tensor, neighbourhood: int = NEIGHBOURHOOD
+def neighbour_figures(
+    *,
+    generated: torch.Tensor,
+    real: torch.Tensor,
+    neighbourhood: int = NEIGHBOURHOOD,
+    density_neighbourhood: int = DENSITY_NEIGHBOURHOOD,
 ) -> dict[str, Figure]:
-    """Density and coverage of features (n, f) and (m, f) (Naeem et al., 2020).
+    """Precision, recall, density and coverage of features (n, f) and (m, f), from one set of distances.
 
-    Around each real image lies a ball that reaches to its ``neighbourhood``-th nearest real neighbour. Density is the
-    number of balls that a generated image lies in, over ``neighbourhood``: about 1 for real images, more where samples
-    keep to the crowded places. Coverage is the share of the balls that a generated image lies in.
+    Around each image lies a ball that reaches to its ``neighbourhood``-th nearest neighbour of the same set. Precision
+    is the share of generated images in a real image's ball, recall the share of real images in a generated one's
+    (Kynkäänniemi et al., 2019; the figures of torch-fidelity). With ``density_neighbourhood``, density is the number of
+    real balls that a generated image lies in, over that number: about 1 for real images, more where samples keep to the
+    crowded places. Coverage is the share of the real balls that a generated image lies in (Naeem et al., 2020).
     """
-    if len(real) <= neighbourhood:
-        raise ValueError(f"real: {len(real)} images are too few for {neighbourhood} neighbours of each")
-    # The nearest of all is the image itself.
-    radii = torch.cat(
-        [torch.cdist(part, real).topk(neighbourhood + 1, largest=False).values[:, -1] for part in real.split(ROWS)]
-    )
-    balls = torch.zeros(len(generated))
-    covered = torch.zeros(len(real))
-    for first in range(0, len(generated), ROWS):
-        inside = torch.cdist(generated[first : first + ROWS], real) < radii
-        balls[first : first + ROWS] = inside.sum(dim=1).float()
-        covered = covered.maximum(inside.any(dim=0).float())
-    return {"density": mean_figure(balls / neighbourhood), "coverage": mean_figure(covered)}
+    # Of a set's own distances the smallest is that of an image to itself.
+    most = max(neighbourhood, density_neighbourhood)
+    for name, images, needed in (("generated", generated, neighbourhood), ("real", real, most)):
+        if len(images) <= needed:
+            raise ValueError(f"{name}: {len(images)} images are too few for {needed} neighbours of each")
+    reach = torch.cdist(real, real).topk(most + 1, largest=False).values
+    generated_reach = torch.cdist(generated, generated).topk(neighbourhood + 1, largest=False).values[:, -1:]
+    distance = torch.cdist(generated, real)
+    inside = distance < reach[:, density_neighbourhood]
+    figures = {
+        "precision": (distance <= reach[:, neighbourhood]).any(dim=1),
+        "recall": (distance <= generated_reach).any(dim=0),
+        "density": inside.sum(dim=1) / density_neighbourhood,
+        "coverage": inside.any(dim=0),
+    }
+    return {name: mean_figure(values.double()) for name, values in figures.items()}

@@ -21,6 +21,12 @@ import measuring
 
 PAUSE = 2.0  # seconds between two actions of a visitor
 PAGES = ("", "latent", "reconstruct", "leaderboard", "?dataset=cifar10")
+QUESTIONS = {  # what a visitor asks for, with the data of the call
+    "mnist": ("view", lambda seed: [f"dataset=mnist&seed={seed}&n=10"]),
+    "cifar10": ("view", lambda seed: [f"dataset=cifar10&seed={seed}&n=10"]),
+    "walk": ("latent", lambda seed: [f"do=walk&dataset=mnist&from={seed}"]),
+    "rebuild": ("rebuild", lambda seed: [f"dataset=mnist&class=7&seed={seed}", None]),
+}
 ALLOWED_GROWTH = 1.10
 
 
@@ -56,17 +62,9 @@ class Visitor(threading.Thread):
         with urllib.request.urlopen(self.url + path, timeout=120) as answer:
             return "answered" if b"<h1" in answer.read() else "no page"
 
-    def ask(self) -> str:
-        seed = self.random.randrange(10_000)
-        name, data = self.random.choice(
-            [
-                ("view", [f"dataset=mnist&seed={seed}&n=10"]),
-                ("view", [f"dataset=cifar10&seed={seed}&n=10"]),
-                ("latent", [f"do=walk&dataset=mnist&from={seed}"]),
-                ("rebuild", [f"dataset=mnist&class=7&seed={seed}", None]),
-            ]
-        )
-        body = json.dumps({"data": data}).encode()
+    def ask(self, question: str | None = None) -> str:
+        name, data = QUESTIONS[question or self.random.choice(list(QUESTIONS))]
+        body = json.dumps({"data": data(self.random.randrange(10_000))}).encode()
         request = urllib.request.Request(
             f"{self.url}gradio_api/call/{name}", body, {"Content-Type": "application/json"}
         )
@@ -124,7 +122,10 @@ def main() -> None:
     options = parser.parse_args()
     server, url = start()
     try:
-        visit(url, 4, 15)  # loads the models and fills the caches, as the first visitors of a day do
+        first = Visitor(url, seed=len(QUESTIONS), end=0)
+        for question in QUESTIONS:  # loads all models that will be asked
+            first.ask(question)
+        visit(url, 4, 15)  # and the first visitors of a day
         before = memory(server)
         faults = 0
         for visitors in options.visitors:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 SEED = 0
 COLUMNS = 10  # images per system
-LABEL_WIDTH, LINE = 190, 16  # pixels
+ENLARGED = 2
+LABEL_WIDTH, LINE = 150, 16  # pixels
 HIGHLIGHTED = 5  # systems whose curve has a colour
 PANELS = 5  # loss curves side by side
 
@@ -63,10 +64,11 @@ def draw_samples(finals: dict[str, Path], path: Path) -> None:
             sheets[system] = to_pil(grid(images, columns=COLUMNS))
     if not sheets:
         return
-    width, height = next(iter(sheets.values())).size
+    width, height = (ENLARGED * side for side in next(iter(sheets.values())).size)
     picture = Image.new("RGB", (LABEL_WIDTH + width, height * len(sheets)), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
     for i, (system, sheet) in enumerate(sheets.items()):
+        sheet = sheet.resize((width, height), Image.Resampling.NEAREST)  # pixels stay crisp
         picture.paste(sheet, (LABEL_WIDTH, i * height))
         pen.text((4, i * height + (height - LINE) // 2), system.split("/")[-1], fill="black", font=font)
     picture.save(path, optimize=True)
@@ -113,6 +115,7 @@ def draw_quality(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     ``logs`` is ordered, the best first.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
@@ -125,6 +128,7 @@ def draw_quality(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
         )
         axes.plot(*zip(*points, strict=True), marker=".", zorder=2 if leading else 1, **style)
     axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         ticks("{x:g}")  # not as powers of ten
     axes.set_xlabel("images seen")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -148,9 +150,10 @@ def load_pipeline(
     sizes = part_sizes(folder, variant, dtype, given)
     plan = plan_memory(sizes, free_memory(torch.device("cpu")), free_memory(device), device.type, given)
     try:
-        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-            folder, dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True
-        )
+        with without_progress_bars():
+            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+                folder, dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True
+            )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise LoadError(f"{given}: the pipeline cannot be loaded: {hub.one_line(error)}") from error
     if scheduler is not None:
@@ -160,6 +163,22 @@ def load_pipeline(
         return placed(pipeline, plan, device)
     except ImportError as error:
         raise LoadError(f"{given}: needs more memory than {device} has, or: pip install accelerate") from error
+
+
+@contextlib.contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Reading files of this machine is over before a bar says anything."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    shown = [bars for bars in (of_diffusers, of_transformers) if bars.is_progress_bar_enabled()]
+    for bars in shown:
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for bars in shown:
+            bars.enable_progress_bar()
 
 
 def best_device() -> torch.device:

@@ -103,28 +103,20 @@ class GenHubStableDiffusion:
         options |= {"force_download": force_download, "local_files_only": local_files_only}
         folder = find_pipeline(preset.repo_id if preset else given, variant, **options)
         pipeline = load_pipeline(folder, given, variant=variant, scheduler=scheduler, dtype=dtype, device=device)
-        record = {"num_inference_steps": 25, "guidance_scale": 7.5, **recorded(folder, given)}
-        if preset is not None:
-            record |= {"num_inference_steps": preset.num_inference_steps, "guidance_scale": preset.guidance_scale}
+        record = recorded(folder, given) if preset is None else vars(preset)
+        sampling = {key: record[key] for key in ("num_inference_steps", "guidance_scale") if key in record}
         dataset = dataset or record.get("dataset")
         if dataset and prompts is None:
-            prompts = {name: sentences[0] for name, sentences in captions(dataset).items()}
-        return cls(
-            pipeline,
-            prompts,
-            num_inference_steps=record["num_inference_steps"],
-            guidance_scale=record["guidance_scale"],
-            metadata={"name": given, **record.get("metadata", {})},
-        )
+            prompts = class_prompts(dataset)
+        return cls(pipeline, prompts, **sampling, metadata={"name": given, **record.get("metadata", {})})
 
     def for_dataset(self, dataset: str) -> GenHubStableDiffusion:
         """The same pipeline asked for the classes of a dataset, with thumbnails of its images' shape."""
-        prompts = {name: sentences[0] for name, sentences in captions(dataset).items()}
         trained, sources = (self.metadata.get(key, "").split("+") for key in ("dataset", "source"))
         source = dict(zip(trained, sources, strict=False)).get(dataset, dataset)
         return GenHubStableDiffusion(
             self.pipeline,
-            prompts,
+            class_prompts(dataset),
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.guidance_scale,
             image_shape=PROMPTS[dataset].image_shape if dataset in PROMPTS else None,
@@ -258,6 +250,11 @@ class GenHubStableDiffusion:
             return {}
 
         return forward
+
+
+def class_prompts(dataset: str) -> dict[str, str]:
+    """The first sentence for each class of a dataset."""
+    return {name: sentences[0] for name, sentences in captions(dataset).items()}
 
 
 def image_generator(seed: int, index: int) -> torch.Generator:

@@ -17,7 +17,7 @@ from run_folder import DIGITS, MODEL_FILES, make_run, tiny_cgan, write_json
 
 from genhub import GenHubAE, GenHubClassifier, GenHubGAN, GenHubVAE
 from genhub.hub import PIPELINE, PRETRAINED, bundled_names
-from training import cards
+from training import cards, model_records
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = bundled_names()
@@ -233,7 +233,7 @@ def test_the_command_renders_anew_and_spares_edited_cards(final, capsys):
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_every_bundled_model_has_a_hand_written_part(name):
-    front, text = cards.hand_written(name)
+    front, text = model_records.hand_written(name)
     assert set(front) <= {"title", "dataset", "hub_datasets"}
     assert front["title"]
     assert "**Intended use.**" in text
@@ -245,7 +245,7 @@ def test_every_bundled_model_has_a_hand_written_part(name):
 
 
 def test_no_hand_written_part_is_left_over():
-    assert {path.stem for path in cards.MODEL_CARDS.glob("*.md")} == {*BUNDLED, "template"}
+    assert {path.stem for path in model_records.MODEL_CARDS.glob("*.md")} == {*BUNDLED, "template"}
 
 
 def test_bundled_models_hold_what_their_repositories_hold():

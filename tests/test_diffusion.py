@@ -13,9 +13,10 @@ from genhub.data import load_images
 from genhub.latents import sample_latents
 from genhub.losses import min_snr_weight
 from training.batches import Batches
-from training.config import ConfigError, parse_config
+from training.config import parse_config
 from training.diffusion import Distillation, held_out_error, levels, prediction_error, signal_to_noise, to_clean
 from training.networks import build_networks
+from training.settings import ConfigError
 
 KINDS = ("epsilon", "sample", "v_prediction")
 DIGITS = load_images("digits", limit=64)

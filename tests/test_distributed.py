@@ -29,9 +29,9 @@ from torch import nn
 import training.finish
 import training.objectives
 import training.train
-from training.config import ConfigError
 from training.distributed import synchronize_batch_norm
 from training.launch import missing_processes
+from training.settings import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 NORMED = [{**DISCRIMINATOR[0], "norm": "batch"}, {**DISCRIMINATOR[1], "norm": "batch"}, *DISCRIMINATOR[2:]]

@@ -23,9 +23,10 @@ from genhub.errors import DataError
 from genhub.images import save_png, to_signed
 from training.assessment import Reference, assess
 from training.classification_score import classification_scores
-from training.config import ConfigError, parse_config
+from training.config import parse_config
 from training.evaluate import compare, evaluate, main, tables
 from training.protocol import require_comparable
+from training.settings import ConfigError
 
 
 def images(n: int, seed: int = 0, shape=(3, 8, 8)) -> torch.Tensor:
@@ -277,7 +278,9 @@ def test_a_model_is_measured_again_within_its_spread(model_folder, capsys):
     assert entry["protocol"]["training_images"] == 1500
     assert entry["cost"]["training_seconds"] > 0
     before = (model_folder / "metrics.json").read_text()
+    capsys.readouterr()
     assert main([*command, "--check"]) == 0
+    assert f"all {len(entry['metrics'])} figures are within their spread" in capsys.readouterr().out
     assert (model_folder / "metrics.json").read_text() == before, "a check writes nothing"
     small = {"metrics": {**entry["metrics"], "kernel_distance": 1e-05}, "spread": entry["spread"]}
     (model_folder / "metrics.json").write_text(json.dumps({**entry, **small}))

@@ -13,10 +13,11 @@ from genhub.data import load_images
 from training.alarms import Alarms, Diverged, require_finite
 from training.augment import augment, diffaugment
 from training.batches import Batches, Noise
-from training.config import DataConfig, ScheduleConfig, parse_config
+from training.config import parse_config
 from training.ema import EMA
 from training.networks import build_networks
 from training.optimization import schedule_factor
+from training.settings import DataConfig, ScheduleConfig
 from training.train import OBJECTIVES
 
 CPU = torch.device("cpu")

@@ -81,7 +81,7 @@ def last_line(captured):
 # -- what arrives --------------------------------------------------------------------------------------------
 
 
-def test_the_command_publishes_the_run_and_a_rerun_changes_nothing(double, mode, run, tmp_path):
+def test_the_command_publishes_the_run_and_a_rerun_changes_nothing(client, double, mode, run, tmp_path, capsys):
     double.upload_mode = mode
     first = subprocess.run(**command(run, double.url, tmp_path / "home"), capture_output=True)
     assert first.returncode == 0, first.stderr
@@ -95,9 +95,8 @@ def test_the_command_publishes_the_run_and_a_rerun_changes_nothing(double, mode,
     assert (double.count("PUT", ".") > 0) is (mode == "lfs")
     assert double.leaked_authorization == []
 
-    again = subprocess.run(**command(run, double.url, tmp_path / "home"), capture_output=True)
-    assert again.returncode == 0, again.stderr
-    assert "already up to date" in again.stdout
+    assert client(run) == 0
+    assert "already up to date" in capsys.readouterr().out
     assert len(double.repos[REPO].messages) == 2
 
 
@@ -185,7 +184,7 @@ def test_dry_run_shows_everything_and_sends_nothing(client, double, run, capsys,
 # -- cut uploads ---------------------------------------------------------------------------------------------
 
 
-def test_a_killed_upload_leaves_nothing_and_a_rerun_completes_it(double, run, tmp_path):
+def test_a_killed_upload_leaves_nothing_and_a_rerun_completes_it(client, double, run, tmp_path):
     double.upload_mode = lambda path: "lfs" if path.endswith((".safetensors", ".png")) else "regular"
     double.faults.append(Fault("PUT", ".", "stall", first=2))
     killed = subprocess.Popen(**command(run, double.url, tmp_path / "home"), stderr=subprocess.DEVNULL)
@@ -198,8 +197,7 @@ def test_a_killed_upload_leaves_nothing_and_a_rerun_completes_it(double, run, tm
     assert set(double.files(REPO)) == {".gitattributes"}
     assert len(double.storage) == 2
 
-    again = subprocess.run(**command(run, double.url, tmp_path / "home"), capture_output=True)
-    assert again.returncode == 0, again.stderr
+    assert client(run) == 0
     assert set(double.files(REPO)) - {".gitattributes"} == MODEL_FILES
     assert double.count("PUT", ".") == 3  # what had arrived was not sent again
 

@@ -6,20 +6,20 @@ import itertools
 import json
 
 import pytest
+import tiny
 import torch
 from accelerate import Accelerator
 from PIL import Image
 from tiny_runs import reset_accelerate, run, tiny_recipe, write_recipe
 
-import training.finish
-import training.train
 from genhub.data import load_images
 from genhub.hub import PRETRAINED
 from genhub.prompts import PROMPTS
 from training.augment import augment, cutmix, sharpen
 from training.batches import Noise
-from training.config import ConfigError, DataConfig, parse_config, read_recipe, recipe_names
+from training.config import parse_config, read_recipe, recipe_names
 from training.selection import find_outliers, select
+from training.settings import ConfigError, DataConfig
 from training.train import Run
 
 SHAPES = {"ylecun/mnist": ("L", 28), "uoft-cs/cifar10": ("RGB", 32), "art": ("RGB", 40)}
@@ -187,19 +187,16 @@ def test_outliers_are_the_images_that_the_autoencoder_reconstructs_worst(folders
     assert (len(kept), 3 in kept.labels) == (9, False)
 
 
-def test_a_run_records_its_outliers_and_keeps_to_them_when_resumed(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.train, "PROBE", 10)
-    monkeypatch.setattr(training.finish, "SAMPLES", 10)
-    source = str(folders["uoft-cs/cifar10"])
-    flags = ["--batch-size", "4", "--max-images", "null", "--threads", "1", "--data.outliers", "0.2"]
-    chosen = ["--recipe", "cifar10/dcgan-3-outliers", "--dataset", source, "--output-dir", str(tmp_path)]
-    assert run(tmp_path, None, *chosen, *flags, "--max-steps", "1", "--dry-run") == 0
-    assert not list(tmp_path.iterdir()), "a dry run writes nothing"
-    assert run(tmp_path, None, *chosen, *flags, "--max-steps", "1") == 0
-    record = tmp_path / "dcgan-3-outliers-cifar10" / "outliers.json"
-    assert len(json.loads(record.read_text())["dropped"]) == 2
+def test_a_run_records_its_outliers_and_keeps_to_them_when_resumed(tmp_path, monkeypatch):
+    tiny.build("ae-dense").save_pretrained(tmp_path / "judge")
+    recipe = tiny_recipe(data={"limit": 40, "outliers": 0.2, "outlier_model": str(tmp_path / "judge")})
+    assert run(tmp_path, recipe, "--dry-run") == 0
+    record = tmp_path / "tiny" / "outliers.json"
+    assert not record.parent.exists(), "a dry run writes nothing"
+    assert run(tmp_path, recipe) == 0
+    assert len(json.loads(record.read_text())["dropped"]) == 8
     monkeypatch.setattr("training.selection.reconstruction_errors", None)  # nothing is computed a second time
-    assert run(tmp_path, None, "--resume", str(record.parent), "--max-steps", "2") == 0
+    assert run(tmp_path, None, "--resume", str(record.parent), "--max-steps", "3") == 0
 
 
 @pytest.mark.parametrize(

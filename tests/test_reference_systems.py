@@ -12,7 +12,8 @@ from torch import nn
 
 from genhub.models import GenHubAE, GenHubCGAN, GenHubDiscriminator, GenHubGAN, GenHubVAE
 from genhub.models.base import CLASSES
-from training.config import TrainConfig, parse_config, read_recipe
+from training.config import parse_config, read_recipe
+from training.settings import TrainConfig
 
 DATASETS = {"uoft-cs/cifar10": (32, 3), "ylecun/mnist": (28, 1), "art": (128, 3)}  # image size, channels
 CLASS_NAMES = [f"class {i}" for i in range(10)]  # both sets have ten

@@ -17,8 +17,9 @@ from PIL import Image
 from tiny_runs import tiny_recipe, write_recipe
 
 from training import study
-from training.config import ConfigError, recipe_names
+from training.config import recipe_names
 from training.pictures import contact_sheets, draw_study
+from training.settings import ConfigError
 from training.tables import REPORTED, collect, write_tables
 
 PROTOCOL = {"dataset": "digits", "split": "test", "test_images": 297, "extractor": "pixels", "extractor_sha256": "0"}

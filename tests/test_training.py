@@ -58,6 +58,7 @@ def test_run_folder(tmp_path, capsys, kind):
     assert type(model).__name__ == NETWORKS[kind]["class"]
     assert model.metadata == {"name": "tiny", "dataset": "digits", "source": "digits"}
     summary = json.loads((folder / "summary.json").read_text())
+    assert summary["recipe"] == "tiny"
     assert summary["steps"] == 3
     assert summary["images_seen"] == 24
     assert summary["parameters"]["model"] == model.num_parameters()

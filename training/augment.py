@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from training.batches import Noise
-from training.config import DataConfig
+from training.settings import DataConfig
 
 
 def augment(images: torch.Tensor, config: DataConfig, noise: Noise) -> torch.Tensor:

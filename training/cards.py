@@ -10,23 +10,22 @@ data that the text is about. Every number comes from a record: nothing is comput
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import re
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import jinja2
-import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from genhub.hub import PIPELINE, read_config
+if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
 
-MODEL_CARDS = Path(__file__).resolve().parent.parent / "model_cards"
+from training.metric_names import COST_NAMES, meaning
+from training.model_records import HUB_ID, MODEL_CARDS, Records, dataset_label, read_records
+from training.wording import duration, number, slug, spread, table_cell, whole, words
+
 MARK = "<!-- rendered from the records of the run; an edited card is left as it is: {} -->"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 PIPELINE_TAGS = {
     "GenHubAE": "image-feature-extraction",
@@ -49,64 +48,6 @@ FAMILIES = {
     "GenHubDiscriminator": "discriminator",
 }
 MIXIN_TAGS = ("pytorch_model_hub_mixin", "model_hub_mixin")
-SHORT_NAMES = {"cifar10": "CIFAR-10", "mnist": "MNIST", "cifar10+mnist": "CIFAR-10 + MNIST"}
-# What a reader needs to read a figure; a metric without a row here is shown under its own name.
-METRIC_NAMES = {
-    "accuracy": "Accuracy on held-out images (higher is better)",
-    "anomaly_auc": "Area under the ROC curve of telling the anomalies named below by reconstruction error (1 is best)",
-    "bernoulli_elbo": "Lower bound of the log-likelihood, pixels as probabilities, nats per image (higher is better)",
-    "cas_both": "Accuracy on held-out images of a small classifier trained on samples and real images together",
-    "cas_generated": "Accuracy on held-out images of a small classifier trained on samples (higher is better)",
-    "cas_real": "Accuracy on held-out images of a small classifier trained on as many real images",
-    "class_accuracy": "Share of samples that the judge assigns to the class asked for (higher is better)",
-    "class_diversity": "Variance of the features within a class over that of real images (1 is as varied)",
-    "class_entropy": "Entropy of the classes that the judge sees, in bits (as many as equal shares have is best)",
-    "classifier_score": "Inception-style score with the judge in Inception's place (higher is better)",
-    "coverage": "Share of held-out images with a sample among their neighbours (higher is better)",
-    "density": "How crowded with held-out images the places are where samples lie (about 1 for real images)",
-    "elbo": "Lower bound of the log-likelihood, Gaussian pixels in [0, 1], nats per image (higher is better)",
-    "fid": "FID to held-out images (lower is better)",
-    "frechet_distance": "Fréchet distance to held-out images in the features named below (lower is better)",
-    "high_frequency_ratio": "Share of high spatial frequencies over that of held-out images (1 is as sharp)",
-    "inception_score": "Inception score (higher is better)",
-    "kernel_distance": "Kernel distance to held-out images in the features named below (lower is better)",
-    "kid": "KID to held-out images (lower is better)",
-    "kl": "Divergence of the posterior from the prior, nats per image",
-    "laplacian_ratio": "Variance of the Laplacian over that of held-out images (1 is as sharp)",
-    "largest_class_share": "Share of samples in the class that the judge sees most (an even share is best)",
-    "memorization_ratio": "Distance to the nearest training image over that of held-out images (far below 1: copies)",
-    "memorized_share": "Share of samples nearer to a training image than 99 % of held-out images (0.01 is expected)",
-    "precision": "Share of samples that lie among held-out images (higher is better)",
-    "recall": "Share of held-out images that lie among samples (higher is better)",
-    "reconstruction_mse": "Mean squared error of rebuilt held-out images, pixels in [0, 1] (lower is better)",
-}
-COST_NAMES = {
-    "compression_ratio": "Numbers in an image over numbers in its latent",
-    "latent_size": "Numbers in a latent",
-    "seconds_per_image": "Seconds per image, in a batch of 16, on the hardware named below",
-}
-
-
-@dataclass(frozen=True)
-class Records:
-    """What a model folder says about its model, and the hand-written part that belongs to it."""
-
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    protocol: dict[str, Any]
-    metrics: dict[str, float | int | str]
-    spread: dict[str, float]
-    cost: dict[str, float]
-    hand: dict[str, Any]
-    hand_text: str
-
-    @property
-    def name(self) -> str:
-        return self.summary.get("name") or self.config.get("metadata", {}).get("name") or "model"
-
-    @property
-    def class_name(self) -> str:
-        return self.config["class"]
 
 
 def render_card(folder: str | Path, repo_id: str | None = None) -> str:
@@ -158,90 +99,6 @@ def is_rendered(card: str) -> bool:
 
 def checksum(text: str) -> str:
     return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
-
-
-def read_records(folder: Path) -> Records:
-    """The records of a model folder. Raises ValueError naming the file that is missing or malformed."""
-    config = read_config(folder, folder.name) if (folder / PIPELINE).is_file() else read_json(folder / "config.json")
-    config.setdefault("class", config.get("_class_name"))  # a single network of diffusers
-    if not isinstance(config.get("class"), str):
-        raise ValueError(f'{folder / "config.json"}: no "class" in it; save the model with save_pretrained')
-    summary = read_json(folder / "training_summary.json", default={})
-    metrics, spread, cost, protocol = read_measured(folder)
-    records = Records(config, summary, protocol, metrics, spread, cost, {}, "")
-    hand, text = hand_written(records.name)
-    if hand and same_data(recorded_dataset(records), hand["dataset"]):
-        records = replace(records, hand=hand, hand_text=text)
-    return records
-
-
-def read_measured(folder: Path) -> tuple[dict, dict, dict, dict]:
-    """Metrics, spread, cost and protocol of ``metrics.json``; of a model of several datasets, those of each."""
-    metrics, spread, protocols = {}, {}, []
-    for path in sorted(folder.glob("metrics-*.json")) or [folder / "metrics.json"]:
-        measured = read_json(path, default={"protocol": {}, "metrics": {}})
-        if not all(isinstance(measured.get(part), dict) for part in ("protocol", "metrics")):
-            raise ValueError(f'{path}: needs "protocol" and "metrics"; run training/evaluate.py again')
-        _, several, dataset = path.stem.partition("-")
-        on = f" on {SHORT_NAMES.get(dataset, dataset)}" if several else ""
-        figures = {key: value for key, value in measured["metrics"].items() if isinstance(value, int | float | str)}
-        metrics |= {f"{key}{on}": value for key, value in figures.items()}
-        spread |= {f"{key}{on}": value for key, value in measured.get("spread", {}).items()}
-        protocols.append({key: v for key, v in measured["protocol"].items() if not several or key != "dataset"})
-    protocol = {}
-    for key in dict.fromkeys(key for each in protocols for key in each):
-        values = [each[key] for each in protocols if key in each]
-        protocol[key] = values[0] if values.count(values[0]) == len(values) else values
-    return metrics, spread, measured.get("cost", {}), protocol
-
-
-def read_json(path: Path, default: dict | None = None) -> dict[str, Any]:
-    if not path.is_file():
-        if default is not None:
-            return default
-        raise ValueError(f"{path}: no such file; save the model with save_pretrained")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no valid JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: must hold a JSON object, got {type(value).__name__}")
-    return value
-
-
-def hand_written(name: str) -> tuple[dict[str, Any], str]:
-    """The front matter and the text of `model_cards/NAME.md`; both empty where there is none."""
-    path = MODEL_CARDS / f"{name}.md"
-    if name == "template" or not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
-        return {}, ""
-    _, front, text = path.read_text(encoding="utf-8").split("---\n", 2)
-    return yaml.safe_load(front), text.strip()
-
-
-def recorded_dataset(records: Records) -> str:
-    """What the records call the data; the evaluation's name for it first, because figures stand beside it."""
-    places = (records.protocol, records.summary, records.config.get("metadata", {}))
-    return next((str(place["dataset"]) for place in places if place.get("dataset")), "")
-
-
-def same_data(recorded: str, written: str) -> bool:
-    """Whether a text about `written` fits: the same name, or a folder or short name that ends in it.
-
-    Neither another Hub id nor another copy fits: `cifar10` is not "CIFAR-10 (JPEG copy)".
-    """
-
-    def key(name: str) -> str:
-        return re.sub(r"[^a-z0-9(]", "", name.rstrip("/").rpartition("/")[2].lower())
-
-    return recorded == written or (not HUB_ID.fullmatch(recorded) and key(recorded) == key(written))
-
-
-def dataset_label(records: Records) -> str:
-    """What to call the data in the card; never a path of the machine that trained."""
-    if records.hand:
-        return records.hand["dataset"]
-    short, space, copy = recorded_dataset(records).partition(" (")
-    return (words(SHORT_NAMES.get(short, short)) or "unnamed data") + space + copy
 
 
 def card_data(records: Records) -> ModelCardData:
@@ -353,17 +210,6 @@ def metric_rows(records: Records) -> list[tuple[str, str, str]]:
     return rows + [(key, COST_NAMES[key], number(value)) for key, value in records.cost.items() if key in COST_NAMES]
 
 
-def meaning(key: str) -> str:
-    """What a metric says, such as ``class_accuracy`` or ``class_accuracy on MNIST``."""
-    name, on, dataset = key.partition(" on ")
-    return f"{METRIC_NAMES[name]}{on}{dataset}" if name in METRIC_NAMES else key
-
-
-def spread(value: float | None) -> str:
-    """One significant digit: a spread is itself known no better."""
-    return "" if value is None else f" ± {value:.1g}"
-
-
 def protocol_rows(records: Records) -> list[tuple[str, str]]:
     """Rows (what, value) for everything that the evaluation recorded about itself."""
     recorded = {**records.protocol, "dataset": dataset_label(records)}
@@ -373,47 +219,6 @@ def protocol_rows(records: Records) -> list[tuple[str, str]]:
         for key, value in recorded.items()
         if value is not None
     ]
-
-
-def words(value: Any) -> str | None:
-    """A recorded value as one line: `generator 1,234, discriminator 567` for a mapping."""
-    if isinstance(value, str) and (value.startswith(("/", ".", "~")) or value.count("/") > 1):
-        return f"{Path(value).name} (local)"  # paths of a machine are not published
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {words(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(words(item)) for item in value)
-    return whole(value) if isinstance(value, int) else number(value)
-
-
-def whole(value: Any) -> str | None:
-    return f"{value:,}" if isinstance(value, int) else None if value is None else str(value)
-
-
-def number(value: Any) -> str | None:
-    """Four significant digits, which is more than any of the figures deserves."""
-    return f"{value:.4g}" if isinstance(value, float) else None if value is None else str(value)
-
-
-def duration(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def table_cell(text: str) -> str:
-    """A value that cannot break out of its cell."""
-    return " ".join(str(text).split()).replace("|", "\\|")
 
 
 def main(folders: list[str]) -> int:

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import flop_registry
 
 from genhub.data import ImageSet
 from training.batches import Batches
-from training.config import TrainConfig
 from training.networks import build_networks
+from training.settings import TrainConfig
 from training.train import OBJECTIVES
 
 AT_ONCE = 8  # images in the counted step; the count per image hardly depends on it

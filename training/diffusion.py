@@ -15,8 +15,8 @@ from genhub.models import GenHubDiffusion
 from genhub.models.base import check_state
 from genhub.models.latent import batches
 from training.batches import stream
-from training.config import ConfigError
 from training.objectives import Logs, Objective, Part
+from training.settings import ConfigError
 
 
 class Diffusion(Objective):

@@ -205,7 +205,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
     for name, value in old["metrics"].items():
         spread = old.get("spread", {}).get(name)
         if name not in new["metrics"] or spread is None:
-            lines.append(f"{name}: {value} was not measured again; give the options that it was measured with")
+            lines.append(f"{name}: {value} was not measured again; give the options of that time (--anomalies, --cas)")
             fine = False
             continue
         now = new["metrics"][name]
@@ -253,7 +253,8 @@ def main(argv: list[str] | None = None) -> int:
                 if not subject.record:
                     raise DataError(f"--check: {subject.name} has no metrics.json to compare with; measure it first")
                 lines, fine = compare(subject.record, entry)
-                print(f"{subject.name}:", *lines, sep="\n  ", flush=True)
+                verdict = [f"all {len(lines)} figures are within their spread"] if fine else []
+                print(f"{subject.name}:", *lines, *verdict, sep="\n  ", flush=True)
                 moved += [] if fine else [subject.name]
                 continue
             print(json.dumps({subject.name: {key: entry[key] for key in ("metrics", "spread", "cost")}}, indent=2))

@@ -17,10 +17,10 @@ from genhub.errors import DataError
 from training.batches import stream
 from training.cards import render_card
 from training.checkpoints import write_folder, write_text
-from training.config import TrainConfig, to_yaml
 from training.evaluate import SAMPLES, evaluate
 from training.protocol import hardware, versions
 from training.records import samples, save_sheet
+from training.settings import TrainConfig, to_yaml
 
 if TYPE_CHECKING:
     from training.train import Run
@@ -112,6 +112,7 @@ def summarize(run: Run) -> dict[str, Any]:
     images = run.step * run.images_per_step
     return {
         "name": run.config.name,
+        "recipe": run.config.recipe,
         "description": run.config.description,
         "dataset": run.data.name,
         "steps": run.step,

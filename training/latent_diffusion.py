@@ -13,10 +13,10 @@ from genhub import losses
 from genhub.data import ImageSet
 from genhub.images import to_signed
 from training.batches import Batches, Noise, stream
-from training.config import ConfigError
 from training.diffusion import Diffusion, prediction_error
 from training.objectives import VAE, Logs, Part
 from training.pipelines import TextToImage
+from training.settings import ConfigError
 
 AT_ONCE = 250  # images encoded, or checked
 

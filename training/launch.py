@@ -11,7 +11,7 @@ import psutil
 from accelerate.utils import parse_flag_from_env
 from accelerate.utils.environment import get_cpu_distributed_information
 
-from training.config import ConfigError
+from training.settings import ConfigError
 
 
 def missing_processes(launcher: Sequence[str]) -> int:

@@ -8,8 +8,9 @@ from genhub.data import ImageSet, StreamedSet
 from genhub.errors import LoadError
 from genhub.models import GenHubDiscriminator, GenHubModel
 from genhub.models.base import CLASSES, check_state
-from training.config import PIPELINES, ConfigError, TrainConfig
+from training.checks import PIPELINES
 from training.pipelines import LatentAutoencoder, TextToImage
+from training.settings import ConfigError, TrainConfig
 
 
 def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[GenHubModel, GenHubDiscriminator | None]:

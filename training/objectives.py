@@ -17,8 +17,8 @@ from genhub.data import ImageSet
 from genhub.models import GenHubDiscriminator, GenHubModel, GenHubVAE
 from training.augment import augment, cutmix, diffaugment
 from training.batches import Batches, Noise
-from training.config import TrainConfig
 from training.optimization import Updater
+from training.settings import TrainConfig
 
 Logs = dict[str, torch.Tensor]
 

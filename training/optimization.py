@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from training.config import OptimizerConfig, ScheduleConfig
+from training.settings import OptimizerConfig, ScheduleConfig
 
 
 def build_optimizer(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from training.config import DEFAULT_RECIPE, ConfigError, TrainConfig, parse_config, read_recipe
+from training.config import DEFAULT_RECIPE, parse_config, read_recipe, recipe_names
+from training.settings import ConfigError, TrainConfig
 
 # What may differ from the run that is continued: nothing here enters an update of the weights.
 CHANGEABLE = (
@@ -28,7 +29,9 @@ def choose_run(recipe: str | None, resume: str | None, overrides: Sequence[str])
     if resume and recipe:
         raise ConfigError(f"--recipe: {resume} has its own recipe; leave --recipe or the folder after --resume out")
     if not resume:
-        config = parse_config(read_recipe(recipe or DEFAULT_RECIPE), overrides)
+        recipe = recipe or DEFAULT_RECIPE
+        name = recipe if recipe in recipe_names() else Path(recipe).stem
+        config = parse_config({"recipe": name, **read_recipe(recipe)}, overrides)
         if resume is None:
             return config, new_folder(config)
         resume = newest_folder(config)

@@ -29,8 +29,9 @@ from accelerate import Accelerator
 from genhub.errors import DataError
 from training.alarms import Diverged
 from training.checkpoints import CheckpointError, write_text
-from training.config import ConfigError, TrainConfig, parse_config, read_recipe, to_yaml
+from training.config import parse_config, read_recipe
 from training.runs import set_threads
+from training.settings import ConfigError, TrainConfig, to_yaml
 from training.study import alone
 from training.tables import read_log
 from training.train import Run

@@ -14,7 +14,7 @@ from genhub.errors import LoadError, nearest
 from genhub.models import GenHubAE
 from training.batches import stream
 from training.checkpoints import write_text
-from training.config import ConfigError, DataConfig, TrainConfig
+from training.settings import ConfigError, DataConfig, TrainConfig
 
 RECORD = "outliers.json"  # in the run folder
 

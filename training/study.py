@@ -37,10 +37,11 @@ if __package__ in (None, ""):  # run as a script: import from the root; this fol
 from genhub.data import load_images, short_name
 from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
-from training.config import ConfigError, TrainConfig, parse_config, read_recipe, recipe_names
+from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
 from training.pictures import contact_sheets, draw_study
 from training.runs import interruption
+from training.settings import ConfigError, TrainConfig
 from training.tables import BOUNDS, read_json, write_tables
 from training.train import READING
 

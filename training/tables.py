@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from training.checkpoints import write_text
-from training.config import ConfigError
 from training.protocol import require_comparable
+from training.settings import ConfigError
 
 REPORTED = Path(__file__).parent / "reported.yaml"
 LAST = 0.1  # share of a log over which losses are averaged

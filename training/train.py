@@ -39,7 +39,7 @@ from training.checkpoints import (
     restore_optimizer,
     write_text,
 )
-from training.config import DEFAULT_RECIPE, ConfigError, TrainConfig, recipe_names, to_yaml
+from training.config import DEFAULT_RECIPE, recipe_names
 from training.diffusion import Diffusion, Distillation
 from training.distributed import synchronize_batch_norm
 from training.ema import EMA
@@ -54,6 +54,7 @@ from training.protocol import find_judge
 from training.records import Log, Meter, samples, save_sheet, spread
 from training.runs import choose_run, interruption, set_threads
 from training.selection import find_outliers, record_outliers, select, without_classes
+from training.settings import ConfigError, TrainConfig, to_yaml
 
 OBJECTIVES = {
     "autoencoder": Autoencoder,

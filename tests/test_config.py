@@ -4,24 +4,12 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_runs import run, tiny_recipe, write_recipe
 
-from genhub.data import KNOWN, ImageSet
-from genhub.prompts import captions
+from genhub.data import load_images
 from training.config import parse_config, read_recipe, recipe_names
 from training.networks import build_networks
 from training.settings import ConfigError, TrainConfig, to_yaml
-
-SHAPES = {"digits": (1, 8, 8), "ylecun/mnist": (1, 28, 28), "uoft-cs/cifar10": (3, 32, 32), "art": (3, 128, 128)}
-
-
-def images_like(dataset: str) -> ImageSet:
-    shape, names, name = SHAPES.get(dataset), [str(i) for i in range(10)], "x"
-    if shape is None:  # joined sets are known by their captions
-        shape, name = (3, 32, 32), "+".join(KNOWN[part] for part in dataset.split("+"))
-        names = list(captions(name))
-    return ImageSet(torch.zeros(1, *shape, dtype=torch.uint8), torch.zeros(1).long(), names, name, dataset)
 
 
 def with_key(path: str, value: object) -> dict:
@@ -197,7 +185,7 @@ def test_wrong_row(row, message):
     stages = [{"op": "label"}, row, {"op": "reshape", "size": 8, "act": "tanh"}]
     config = parse_config(with_key("model.stages", stages))
     with pytest.raises(ConfigError) as caught:
-        build_networks(config, images_like("digits"))
+        build_networks(config, load_images("digits", limit=1))
     assert str(caught.value).startswith(message)
 
 

@@ -174,6 +174,12 @@ def test_a_folder_is_loaded_with_all_that_it_holds(saved):
     assert model.to("cpu") is model
 
 
+def test_loading_draws_no_bars_and_leaves_those_of_others_on(saved, capfd):
+    GenHubStableDiffusion.from_pretrained(saved)
+    assert capfd.readouterr().err == ""
+    assert diffusers.utils.logging.is_progress_bar_enabled()
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_schedulers_can_be_chosen(saved, name):
     model = GenHubStableDiffusion.from_pretrained(saved, scheduler=name)

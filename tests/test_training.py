@@ -344,9 +344,10 @@ def test_collapse_is_said_and_logged(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.timeout(600)
 def test_default_command_trains_readable_digits(tmp_path):
-    """``accelerate launch training/train.py``, cut to a quarter of its steps, read by a classifier of real digits."""
+    """``accelerate launch training/train.py``, a quarter of its steps, few samples, read by a classifier of real digits."""
     command = [sys.executable, "-m", "accelerate.commands.launch", str(ROOT / "training" / "train.py")]
-    done = subprocess.run([*command, "--max-steps", "300"], cwd=tmp_path, capture_output=True, text=True)
+    command += ["--max-steps", "300", "--evaluation-samples", "500"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "cgan-digits: 1500 images of digits"
     assert "Traceback" not in done.stderr

@@ -344,7 +344,7 @@ def test_collapse_is_said_and_logged(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.timeout(600)
 def test_default_command_trains_readable_digits(tmp_path):
-    """``accelerate launch training/train.py``, a quarter of its steps, few samples, read by a classifier of real digits."""
+    """``accelerate launch training/train.py`` with few steps and samples, read by a classifier of real digits."""
     command = [sys.executable, "-m", "accelerate.commands.launch", str(ROOT / "training" / "train.py")]
     command += ["--max-steps", "300", "--evaluation-samples", "500"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -15,7 +15,7 @@ from genhub.data import ImageSet
 from genhub.images import to_signed, to_uint8
 from space.catalog import Dataset, abilities
 from space.lane import Busy, Lane
-from space.originals import Originals
+from space.originals import Originals, read_split
 from space.result import Failure, Job, Result
 from space.view import View
 from space.zerogpu import on_gpu, spaces
@@ -40,7 +40,7 @@ class Engine:
         self.timed: set[tuple[str, int]] = set()  # models and numbers of images that were asked for before
         self.results: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
         self.lane = Lane()
-        self.originals: Originals[ImageSet] = Originals(digest=lambda images: images)
+        self.originals: Originals[ImageSet] = Originals(read_split)
         self.kept = threading.Lock()  # held while touching ``results``
         self.compute = on_gpu(self.compute_here)
         self.work = on_gpu(self.work_here)

@@ -30,19 +30,19 @@ class Missing:
 
 
 class Originals(Generic[T]):
-    """Reads a split of a dataset when it is first asked for, and keeps what ``digest`` makes of it. One at a time."""
+    """Keeps what ``load`` makes of a split of a dataset: in the background, when first asked for, one at a time."""
 
-    def __init__(self, digest: Callable[[ImageSet], T]) -> None:
-        self.digest = digest
+    def __init__(self, load: Callable[[Dataset, str], T]) -> None:
+        self.load = load
         self.found: dict[tuple[str, str], T | Missing] = {}
         self.readers: dict[tuple[str, str], threading.Thread] = {}
         self.free = threading.Lock()  # the one reader's
         self.touched = threading.Lock()  # held while touching the two dicts
 
-    def ask(self, dataset: Dataset, split: str, wait: float = 0.0) -> T | Missing | None:
+    def ask(self, dataset: Dataset, split: str, wait: float | None = 0.0) -> T | Missing | None:
         """What there is, or why there are none, or None while they are being read. Waits at most ``wait`` seconds.
 
-        What was missing is looked for again after a minute.
+        What was missing is looked for again after a minute. With ``wait`` None there is an answer.
         """
         key = (dataset.name, split)
         with self.touched:
@@ -63,7 +63,7 @@ class Originals(Generic[T]):
         key = (dataset.name, split)
         try:
             with self.free:
-                answer = self.digest(load(dataset, split))
+                answer = self.load(dataset, split)
         except Exception as error:  # a reader that dies would leave its visitors waiting for ever
             log.warning("%s: %s", dataset.name, error)  # the reason may name folders, which visitors need not see
             answer = Missing(f"The real images of {dataset.title} cannot be reached from here.", time.monotonic())
@@ -72,7 +72,7 @@ class Originals(Generic[T]):
             del self.readers[key]
 
 
-def load(dataset: Dataset, split: str) -> ImageSet:
+def read_split(dataset: Dataset, split: str) -> ImageSet:
     """The images of a split at the size that the dataset's models make. Raises DataError."""
     channels, size, _ = dataset.models[0].image_shape
     images = load_images(source_of(dataset.name), split=split, image_size=size, channels=channels)

@@ -18,7 +18,7 @@ from space import originals
 from space.catalog import read_catalog
 from space.game import Game, NoFakes, label_of, pick, plain_png, players
 from space.inference import Engine
-from space.originals import Missing, Originals
+from space.originals import Missing, Originals, read_split
 from space.result import Failure
 from space.server import build
 
@@ -154,13 +154,13 @@ def wait_for(shelf, dataset, split="test"):
 
 
 def test_a_folder_is_read_at_the_size_of_the_models(folder):
-    found = wait_for(Originals(lambda images: images), CATALOG["mnist"])
+    found = wait_for(Originals(read_split), CATALOG["mnist"])
     assert found.images.shape[1:] == CATALOG["mnist"].models[0].image_shape
     assert found.labels.max() == 9
 
 
 def test_what_cannot_be_reached_is_said_without_naming_folders(folder, caplog):
-    shelf = Originals(lambda images: images)
+    shelf = Originals(read_split)
     found = wait_for(shelf, CATALOG["cifar10"])
     assert isinstance(found, Missing)
     assert "CIFAR-10" in found.reason
@@ -169,7 +169,7 @@ def test_what_cannot_be_reached_is_said_without_naming_folders(folder, caplog):
 
 
 def test_what_was_missing_is_looked_for_again(folder, monkeypatch):
-    shelf = Originals(lambda images: images)
+    shelf = Originals(read_split)
     assert isinstance(wait_for(shelf, CATALOG["cifar10"]), Missing)
     write_image_folder(folder / "cifar10", size=32)
     assert isinstance(wait_for(shelf, CATALOG["cifar10"]), Missing)
@@ -179,11 +179,11 @@ def test_what_was_missing_is_looked_for_again(folder, monkeypatch):
 
 def test_another_dataset_in_its_folder_is_refused(folder, caplog):
     write_image_folder(folder / "cifar10", size=32, classes=3)
-    assert isinstance(wait_for(Originals(lambda images: images), CATALOG["cifar10"]), Missing)
+    assert isinstance(wait_for(Originals(read_split), CATALOG["cifar10"]), Missing)
     assert "3 classes" in caplog.text
 
 
-def test_visitors_do_not_wait_for_a_reader(monkeypatch):
+def test_visitors_do_not_wait_for_a_reader():
     release, reads = threading.Event(), []
 
     def slow(dataset, split):
@@ -191,8 +191,7 @@ def test_visitors_do_not_wait_for_a_reader(monkeypatch):
         release.wait(10)
         raise DataError("gone")
 
-    monkeypatch.setattr(originals, "load", slow)
-    shelf = Originals(lambda images: images)
+    shelf = Originals(slow)
     start = time.monotonic()
     assert [shelf.ask(DIGITS, "test", wait=0.05) for _ in range(3)] == [None] * 3
     assert time.monotonic() - start < 2

@@ -13,6 +13,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from genhub.data import ImageSet
+from genhub.errors import DataError
 from genhub.exploration import Exploration, explore, first_images, pixel_histogram, random_images
 from genhub.images import grid
 from space import charts
@@ -43,7 +44,14 @@ class Known:
 
 def register(server: gr.Server, engine: Engine) -> None:
     """Add the page. Datasets are read in the background, when first asked for."""
-    shelf = Originals(digest=lambda images: Known(images, explore(images)))
+
+    def look(dataset: Dataset, split: str) -> Known:
+        images = engine.originals.ask(dataset, split, wait=None)
+        if isinstance(images, Missing):
+            raise DataError(images.reason)
+        return Known(images, explore(images))
+
+    shelf = Originals(look)
 
     @PAGE.route(server)
     def page(request: Request) -> HTMLResponse:

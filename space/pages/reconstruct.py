@@ -23,7 +23,6 @@ from space.view import SEED
 
 PAGE = Page("reconstruct", "Reconstruct", "Draw a digit or upload a picture, and see what autoencoders keep of it.")
 MAX_QUERY = 1000  # characters
-MAX_CODE = 8.0  # latent values beyond it mean nothing to a decoder
 START = 7  # class of the sample that the page opens with
 
 

@@ -5,8 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from browser import Watch, launch, serving
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 import genhub
 from space.catalog import read_catalog
@@ -24,34 +23,6 @@ PIXELS = """images => Promise.all(images.map(async image => {
     const gray = values.filter((_, i) => i % 4 === 0);
     return {spread: Math.max(...gray) - Math.min(...gray), key: values.join(), size: canvas.width};
 }))"""
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("space") / "log.txt") as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser, url):
-    """A page on a laptop's screen that must end without errors and without having left the machine."""
-    context = browser.new_context(
-        base_url=url, viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
-    )
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    watch = Watch(page)
-    yield page
-    context.close()
-    assert watch.faults == []
 
 
 def settle(page):

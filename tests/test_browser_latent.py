@@ -7,9 +7,9 @@ import re
 import urllib.request
 
 import pytest
-from browser import Watch, launch, serving, violations
+from browser import Watch, violations
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from space.shell import ASSETS
 
@@ -25,32 +25,6 @@ ADDRESSES = {
     "nowhere": "/nowhere",
 }
 FIRST_SCREEN = 250 * 1024  # bytes
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("space") / "log.txt") as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser, url):
-    """A page on a laptop's screen that must end without errors and without having left the machine."""
-    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    watch = Watch(page)
-    yield page
-    context.close()
-    assert watch.faults == []
 
 
 def settle(page):

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from browser import Watch, launch, serving, violations
-from playwright.sync_api import expect, sync_playwright
+from browser import serving, violations
+from playwright.sync_api import expect
 from tiny_images import write_image_folder
 
 expect.set_options(timeout=90_000)  # a busy machine is no fault of the page
@@ -18,26 +18,6 @@ def url(tmp_path_factory):
     write_image_folder(home / "data" / "mnist", size=28)
     with serving(home / "log.txt", GENHUB_DATA=str(home / "data")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=["light"])
-def page(browser, url, request):
-    """A page that must end without errors and without having left the machine."""
-    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800}, color_scheme=request.param)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    watch = Watch(page)
-    yield page
-    context.close()
-    assert watch.faults == []
 
 
 def opened(page, path):

@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import genhub
-from genhub import hub
 from space import inference, zerogpu
 from space.cards import count, duration
 from space.catalog import abilities, read_catalog
@@ -30,11 +29,6 @@ from space.snippet import snippet
 from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
 
 CATALOG = read_catalog()
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(CATALOG)
 
 
 def view_of(dataset, **fields):
@@ -315,14 +309,6 @@ def test_a_closer_look_names_its_opinions(engine, dataset):
         if close.critic:
             places = {look(engine, view, i).critic.place for i in range(4)}
             assert places == {1, 2, 3, 4}
-
-
-@pytest.fixture
-def bundle(tmp_path, monkeypatch):
-    """A copy of the digits model that a test may break, as the only bundled model."""
-    shutil.copytree(hub.PRETRAINED / "cgan-digits", tmp_path / "cgan-digits")
-    monkeypatch.setattr(hub, "PRETRAINED", tmp_path)
-    return tmp_path
 
 
 def test_a_broken_model_does_not_break_the_others(bundle):

@@ -6,7 +6,6 @@ import random
 
 import gradio as gr
 import pytest
-from fastapi.testclient import TestClient
 
 from space.doors import MAX_BODY
 from space.lane import Busy, Lane
@@ -51,11 +50,6 @@ VALUES = [
     ),
     *([0.0] * 3, [float("nan")], ["a"], [1e400]),
 ]
-
-
-@pytest.fixture(scope="module")
-def web():
-    return TestClient(build())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ import genhub
 from genhub import hub
 from space import precomputed
 from space.catalog import read_catalog
-from space.inference import Engine
 from space.server import MAX_WAITING, build
 from space.shell import ASSETS
 from space.view import read_view
@@ -26,29 +24,8 @@ CATALOG = read_catalog()
 
 
 @pytest.fixture(scope="module")
-def engine():
-    return Engine(CATALOG)
-
-
-@pytest.fixture(scope="module")
-def served():
-    server = build()
-    server.launch(prevent_thread_lock=True, quiet=True, run_history=False)
-    yield server
-    server.get_blocks().close(verbose=False)
-
-
-@pytest.fixture(scope="module")
 def api(served):
     return Client(served.get_blocks().local_url, verbose=False, analytics_enabled=False)
-
-
-@pytest.fixture
-def bundle(tmp_path, monkeypatch):
-    """A copy of the digits model that a test may break, as the only bundled model."""
-    shutil.copytree(hub.PRETRAINED / "cgan-digits", tmp_path / "cgan-digits")
-    monkeypatch.setattr(hub, "PRETRAINED", tmp_path)
-    return tmp_path
 
 
 def view_of(dataset, **fields):

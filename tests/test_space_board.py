@@ -7,7 +7,6 @@ import math
 import re
 
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
 
 from space import charts, progress
@@ -16,16 +15,10 @@ from space.catalog import FAMILIES, read_catalog
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
 from space.progress import frames_of, top_rows
-from space.server import build
 from space.shell import ASSETS
 
 CATALOG = read_catalog()
 BOARD = read_board(CATALOG)
-
-
-@pytest.fixture(scope="module")
-def web():
-    return TestClient(build())
 
 
 def entry(name, dataset="toys", family="GenHubGAN", origin="bundled", costs=None, **figures):

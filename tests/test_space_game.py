@@ -7,7 +7,6 @@ import time
 
 import pytest
 import torch
-from fastapi.testclient import TestClient
 from PIL import Image
 from tiny_images import write_image_folder
 
@@ -17,18 +16,11 @@ from space import game as game_module
 from space import originals
 from space.catalog import read_catalog
 from space.game import Game, NoFakes, label_of, pick, plain_png, players
-from space.inference import Engine
 from space.originals import Missing, Originals, read_split
 from space.result import Failure
-from space.server import build
 
 CATALOG = read_catalog()
 DIGITS = CATALOG["digits"]
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(CATALOG)
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +193,6 @@ def test_visitors_do_not_wait_for_a_reader():
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def web():
-    return TestClient(build())
 
 
 def test_the_page_has_no_answer_in_it(web):

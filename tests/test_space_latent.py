@@ -7,29 +7,16 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 import torch
-from fastapi.testclient import TestClient
 from PIL import Image
 
 import genhub
 from genhub.images import to_uint8
 from space.catalog import abilities, read_catalog
-from space.inference import Engine
 from space.latent import SIDE, SUM_STEPS, Strip, animation
 from space.pages.latent import TASKS, able, answer, check_walk, read_asked, snippet
-from space.server import build
 
 CATALOG = read_catalog()
 POSSIBLE = [(task, dataset) for task in TASKS for dataset in CATALOG if able(CATALOG[dataset], task)]
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(CATALOG)
-
-
-@pytest.fixture(scope="module")
-def web():
-    return TestClient(build())
 
 
 def asked_of(**params):

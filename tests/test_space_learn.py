@@ -19,27 +19,13 @@ from space.inside import MOMENTS, SHOWN, denoising_of, look_inside
 from space.lessons import LESSONS
 from space.manuals import card_html, to_html
 from space.pages import learn
-from space.server import build
 
 CATALOG = read_catalog()
 
 
 @pytest.fixture(scope="module")
-def engine():
-    return Engine(CATALOG)
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = build()
-    server.launch(prevent_thread_lock=True, quiet=True, run_history=False)
-    yield server
-    server.get_blocks().close(verbose=False)
-
-
-@pytest.fixture(scope="module")
-def web(server):
-    return TestClient(server)
+def web(served):
+    return TestClient(served)
 
 
 def picture(uri):
@@ -123,12 +109,12 @@ def test_every_family_has_a_lesson(web):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
-def test_the_code_on_the_page_runs(example, server, web, tmp_path, monkeypatch, capsys):
+def test_the_code_on_the_page_runs(example, served, web, tmp_path, monkeypatch, capsys):
     shown = web.get("/learn").text
     first = example.code.splitlines()[0]
     assert first in shown
     monkeypatch.chdir(tmp_path)
-    code = example.code.replace(ADDRESS, server.get_blocks().local_url.rstrip("/"))
+    code = example.code.replace(ADDRESS, served.get_blocks().local_url.rstrip("/"))
     exec(compile(code, example.title, "exec"), {})
     saved = re.findall(r'"(\w+\.png)"', code)
     assert all(Image.open(tmp_path / name).width > 50 for name in saved)

@@ -6,16 +6,10 @@ import torch
 from genhub.data import load_images
 from genhub.images import to_signed
 from space.catalog import read_catalog
-from space.inference import Engine
 from space.neighbours import PROBES, find, nearest
 from space.originals import Missing
 
 CATALOG = read_catalog()
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(CATALOG)
 
 
 def test_a_copy_is_found_and_is_nearer_than_any_real_image(engine):

@@ -3,16 +3,9 @@
 import re
 
 import pytest
-from fastapi.testclient import TestClient
 
 from space.pages import PAGES
-from space.server import build
 from space.shell import ASSETS, HERE
-
-
-@pytest.fixture(scope="module")
-def web():
-    return TestClient(build())
 
 
 @pytest.mark.parametrize("page", [page.PAGE for page in PAGES], ids=lambda page: page.name)

@@ -16,7 +16,6 @@ from PIL import Image
 import genhub
 from genhub.images import to_signed, to_uint8
 from space.catalog import read_catalog
-from space.inference import Engine
 from space.pages.reconstruct import answer, check_code, make_sample, read_sample
 from space.rebuild import Picture, unpack
 from space.server import build
@@ -24,11 +23,6 @@ from space.uploads import FORMATS, MAX_BYTES, decode, fit, read_upload
 
 CATALOG = read_catalog()
 PACKED = [name for name, dataset in CATALOG.items() if dataset.able("reconstructs")]
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(CATALOG)
 
 
 def file_of(image, kind="PNG", **options):

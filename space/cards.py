@@ -109,7 +109,7 @@ def facts(result: Result, dataset: Dataset) -> list[tuple[str, str, str]]:
         right = round(result.accuracy * result.job.n)
         what = "still read as the class" if result.source else "read as the class asked for"
         rows.append(("Class accuracy", f"{100 * result.accuracy:.0f} %", f"{right} of {result.job.n} {what}"))
-    return [*rows, ("Sharpness", f"{mean(result.sharpness):.3f}", "variance of the Laplacian: edges, and noise too")]
+    return [*rows, ("Sharpness", f"{mean(result.sharpness):.3f}", "on average")]
 
 
 def note(result: Result, view: View, dataset: Dataset) -> str:
@@ -143,26 +143,27 @@ def judge_line(dataset: Dataset) -> str:
 
 
 def judge_accuracy(dataset: Dataset) -> str:
-    accuracy = recorded(dataset.models[0].folder.parent / dataset.judge)[0].get("accuracy")
+    accuracy = read_record(dataset.models[0].folder.parent / dataset.judge / "metrics.json")[0].get("accuracy")
     return "" if accuracy is None else f", itself right on {100 * accuracy:.1f} % of real test images"
 
 
 def recorded_fact(info: ModelInfo) -> list[tuple[str, str, str]]:
     """The figure of the model's recorded evaluation that fits its family, if there is one."""
-    numbers, protocol = recorded(info.folder)
+    numbers, protocol = recorded(info)
     if info.model_class == "GenHubAE" and "reconstruction_mse" in numbers:
-        return [
-            ("Rebuilding error", f"{numbers['reconstruction_mse']:.4f}", "recorded: mean square on real test images")
-        ]
+        return [("Rebuilding error", f"{numbers['reconstruction_mse']:.4f}", "mean square on real images, recorded")]
     if "frechet_distance" in numbers and "samples" in protocol:
-        remark = f"recorded over {protocol['samples']:,} images; lower is closer to real ones"
+        remark = f"recorded, {protocol['samples']:,} images"
         return [("Fréchet distance", f"{numbers['frechet_distance']:.3g}", remark)]
     return []
 
 
-def recorded(folder: Path) -> tuple[dict, dict]:
-    """The numbers and the protocol of a model's ``metrics.json``; both empty where there is none."""
-    path = folder / "metrics.json"
+def recorded(info: ModelInfo) -> tuple[dict, dict]:
+    """The numbers and the protocol of a model's evaluation on its dataset; both empty where there is none."""
+    return read_record(info.metrics_file)
+
+
+def read_record(path: Path) -> tuple[dict, dict]:
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return record.get("metrics", {}), record.get("protocol", {})
 

@@ -7,8 +7,16 @@ import math
 from collections.abc import Callable, Sequence
 
 WIDTH, HEIGHT = 640, 380
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 46  # margins, which hold the ticks' texts
-CHARACTER, LINE = 6.9, 14  # a label's room per character and per line, at the size that the style sheet sets
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 52  # margins, which hold the ticks' texts
+PLACES = (  # of a label: its anchor, and how far that is from the dot
+    ("start", 10, 4),
+    ("end", -10, 4),
+    ("middle", 0, -11),
+    ("middle", 0, 20),
+    ("end", 8, -11),
+    ("end", 8, 20),
+)
+CHARACTER, LINE = 8.5, 16  # a label's room per character and per line, at the size that the style sheet sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,14 +129,14 @@ def scatter(
 
 
 def place(dots: Sequence[Dot], x: Axis, y: Axis) -> list[Placed]:
-    """Dots with labels to the right, left, above or below, whichever is free first."""
+    """Dots with labels at the first place that is free."""
     taken = [(x.at(dot.x) - 7, y.at(dot.y) - 7, x.at(dot.x) + 7, y.at(dot.y) + 7) for dot in dots]
     found = []
     for dot in dots:
         left, top = x.at(dot.x), y.at(dot.y)
         width = CHARACTER * len(dot.name)
         label = None
-        for anchor, dx, dy in (("start", 10, 4), ("end", -10, 4), ("middle", 0, -11), ("middle", 0, 20)):
+        for anchor, dx, dy in PLACES:
             start = left + dx - {"start": 0, "end": width, "middle": width / 2}[anchor]
             box = (start, top + dy - LINE + 3, start + width, top + dy + 3)
             inside = box[0] >= LEFT and box[2] <= WIDTH - RIGHT and box[1] >= TOP and box[3] <= HEIGHT - BOTTOM
@@ -149,6 +157,7 @@ def lines(
     x_title: str,
     y_title: str,
     write_x: Callable[[float], str],
+    log_y: bool = False,
 ) -> Plot | None:
     """Curves over a linear x axis, as (class, path). None without two points that can be drawn."""
     kept = [(kind, [p for p in points if all(map(math.isfinite, p))]) for kind, points in series]
@@ -157,7 +166,7 @@ def lines(
         return None
     everything = [point for _, points in kept for point in points]
     x = Axis(0.0, max(point[0] for point in everything) or 1.0, LEFT, WIDTH - RIGHT, False)
-    y = axis([point[1] for point in everything], HEIGHT - BOTTOM, TOP, False)
+    y = axis([point[1] for point in everything], HEIGHT - BOTTOM, TOP, log_y)
     paths = [(kind, "M" + "L".join(f"{x.at(a)} {y.at(b)}" for a, b in points)) for kind, points in kept]
     return Plot(x.ticks(write_x), y.ticks(short), x_title, y_title, [], paths)
 

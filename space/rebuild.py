@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from genhub.images import signed_to_unit, to_signed, to_uint8, unit_to_signed
+from genhub.images import resized, signed_to_unit, to_signed, to_uint8, unit_to_signed
 from space.cards import recorded
 from space.catalog import Dataset
 from space.inference import Engine
@@ -21,6 +21,28 @@ HEAT = (1.0, 0.45, 0.15)  # the colour of an error
 
 
 @dataclasses.dataclass(frozen=True)
+class Errors:
+    """A model's errors on images of one kind, sorted: what the error of a picture is held against.
+
+    Attributes:
+        source, title: the model that drew the images, and their dataset.
+        values: mean squared errors.
+    """
+
+    source: str
+    title: str
+    values: tuple[float, ...]
+
+    def below(self, error: float) -> float:
+        """The share of the images that are rebuilt better."""
+        return sum(value < error for value in self.values) / len(self.values)
+
+    def at(self, share: float) -> float:
+        """A quantile."""
+        return self.values[round(share * (len(self.values) - 1))]
+
+
+@dataclasses.dataclass(frozen=True)
 class Rebuilt:
     """One model's answer to a picture.
 
@@ -29,7 +51,8 @@ class Rebuilt:
         image, error_map: uint8 (C, H, W) and (3, H, W); the map is brightest at the largest error.
         code: the latent vector.
         mse: mean squared error on pixels in [0, 1].
-        unusual: share of generated images that are rebuilt better.
+        normal, odd: errors on generated images of its dataset and of another one; None where nothing draws them, or
+            where the model is told a class, which another dataset has not.
         normal_mse: mean error on real test images from the model's records, or None.
         label: the class that the model was told, None for a model that is told none.
     """
@@ -39,7 +62,8 @@ class Rebuilt:
     error_map: torch.Tensor
     code: tuple[float, ...]
     mse: float
-    unusual: float
+    normal: Errors | None
+    odd: Errors | None
     normal_mse: float | None
     label: int | None
 
@@ -107,7 +131,7 @@ def one(engine: Engine, dataset: Dataset, name: str, pixels: torch.Tensor) -> Re
     image = model.decode(code, labels).float().clamp(-1, 1)
     difference = (signed_to_unit(image) - signed_to_unit(signed)).cpu()[0]
     mse = difference.square().mean().item()
-    normal = reference_errors(engine, dataset, name, model)
+    others = (other for other in engine.catalog.values() if other is not dataset and other.source)
     heat = difference.abs().mean(dim=0)
     heat /= heat.max().clamp_min(1e-6)
     return Rebuilt(
@@ -116,22 +140,24 @@ def one(engine: Engine, dataset: Dataset, name: str, pixels: torch.Tensor) -> Re
         error_map=to_uint8(unit_to_signed(torch.stack([heat * share for share in HEAT]))),
         code=tuple(code[0].tolist()),
         mse=mse,
-        unusual=sum(error < mse for error in normal) / len(normal) if normal else 0.0,
-        normal_mse=recorded(dataset.model(name).folder)[0].get("reconstruction_mse"),
+        normal=errors_on(engine, dataset, dataset, name, model) if dataset.source else None,
+        odd=next((errors_on(engine, dataset, other, name, model) for other in others if label is None), None),
+        normal_mse=recorded(dataset.model(name))[0].get("reconstruction_mse"),
         label=label,
     )
 
 
-def reference_errors(engine: Engine, dataset: Dataset, name: str, model: Any) -> list[float]:
-    """Reconstruction errors of generated images; none where nothing generates. In the lane only."""
-    if dataset.source is None:
-        return []
-    key = ("reference_errors", dataset.name, name)
+def errors_on(engine: Engine, dataset: Dataset, drawn: Dataset, name: str, model: Any) -> Errors:
+    """A model's errors on images of another dataset or its own, in the shape of its own. In the lane only."""
+    key = ("errors", dataset.name, drawn.name, name)
     if (kept := engine.recall(key)) is None:
-        labels = [i % len(dataset.class_names) for i in range(REFERENCES)] if dataset.source.class_names else None
-        signed = to_signed(source_images(engine, dataset, labels, 0, REFERENCES)).to(model.device)
+        classes = len(drawn.class_names)
+        labels = [i % classes for i in range(REFERENCES)] if drawn.source.class_names else None
+        images = to_signed(source_images(engine, drawn, labels, 0, REFERENCES))
+        signed = resized(images, dataset.models[0].image_shape).to(model.device)
         again = model.reconstruct(signed, labels=labels if model.class_names else None)
-        kept = (signed_to_unit(again) - signed_to_unit(signed)).square().flatten(1).mean(dim=1).tolist()
+        errors = (signed_to_unit(again) - signed_to_unit(signed)).square().flatten(1).mean(dim=1)
+        kept = Errors(drawn.source.name, drawn.title, tuple(sorted(errors.tolist())))
         engine.keep(key, kept)
     return kept
 

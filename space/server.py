@@ -17,6 +17,7 @@ from space.pages import PAGES
 from space.shell import ASSETS, Page, respond, templates
 
 MAX_WAITING = 64
+LOOK_AGAIN = 0.01  # seconds. Gradio's queue would look a thousand times a second, in the way of who computes
 NOWHERE = Page("nowhere", "No such page", "This address leads nowhere.")
 
 
@@ -25,7 +26,9 @@ class Space(gr.Server):
 
     def configure_app(self, blocks: gr.Blocks) -> None:
         super().configure_app(blocks)
-        blocks._queue.max_size = MAX_WAITING  # gr.Server offers no public way to say so
+        queue = blocks._queue  # gr.Server offers no public way to say so
+        queue.max_size = MAX_WAITING
+        queue.sleep_when_free = LOOK_AGAIN
 
 
 def build() -> Space:

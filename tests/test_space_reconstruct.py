@@ -169,7 +169,8 @@ def test_what_is_shown_is_what_the_library_reconstructs(engine, dataset):
         assert one.mse == pytest.approx(((again - signed) / 2).square().mean().item(), rel=1e-4)
         assert one.error_map.max() == 255 or one.mse < 1e-6
         assert len(one.code) == model.latent_dim
-        assert 0 <= one.unusual < 1
+        assert 0 <= one.normal.below(one.mse) < 1
+        assert one.normal.title == CATALOG[dataset].title != one.odd.title
         assert len(one.largest) == 6
         assert unpack(engine, dataset, one.model, one.code, one.label) == one.src
 
@@ -181,7 +182,8 @@ def test_noise_is_more_unusual_than_a_sample(engine):
     noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 28, 28), dtype=np.uint8))
     for calm, wild in zip(usual, answer(engine, dataset, Picture.of(noise), [])["rebuilt"], strict=True):
         assert wild.mse > 5 * calm.mse
-        assert wild.unusual == 1
+        assert wild.normal.below(wild.mse) == 1
+        assert calm.odd.below(calm.mse) < 0.05, "digits are told from photographs"
 
 
 @pytest.mark.parametrize("code", [None, [], "abc", [1, "2"], [True], [float("nan")], [1e9], [0.0] * 5000, [[1.0]]])

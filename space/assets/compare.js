@@ -73,7 +73,7 @@ function askSlow(mine, query) {
   slowWork = slowWork.then(() => new Promise((done) => { setTimeout(done, SLOW_PAUSE); })).then(async () => {
     if (!waiting()) return;
     try {
-      await call("slow", [query], (part) => { if (mine === latest && part.card) showCard(part); });
+      await ask("slow", [query], (part) => { if (mine === latest && part.card) showCard(part); });
     } catch (error) {
       if (mine === latest) showProblem(error, () => update());
     }
@@ -143,7 +143,7 @@ async function findNearest(event) {
   const box = $("#nearest");
   box.textContent = "Looking through all training images …";
   try {
-    box.innerHTML = await call("nearest", [link.search.slice(1)]);
+    box.innerHTML = await ask("nearest", [link.search.slice(1)]);
   } catch (error) {
     box.textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
   }

@@ -20,8 +20,34 @@ function themed() {
   show();
 }
 
+// What a visitor reads when an answer is late, however many are.
+const LATE = 4000; // milliseconds
+let late = 0;
+
+function sayLate(change) {
+  late += change;
+  if (!late) return $("#late")?.remove();
+  if ($("#late")) return undefined;
+  const line = document.createElement("p");
+  line.id = "late";
+  line.setAttribute("role", "status");
+  line.textContent = "Still working on it: a model may be waking up, or other visitors come first.";
+  return document.body.append(line);
+}
+
+async function call(name, data, each) {
+  let said = 0;
+  const timer = setTimeout(() => sayLate(said = 1), LATE);
+  try {
+    return await ask(name, data, each);
+  } finally {
+    clearTimeout(timer);
+    sayLate(-said);
+  }
+}
+
 // Gradio's queue: join, then read the event's stream. Each thing the server yields goes to `each`; the last is returned.
-async function call(name, data, each = () => {}) {
+async function ask(name, data, each = () => {}) {
   const joined = await fetch(`gradio_api/call/${name}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },

@@ -86,7 +86,7 @@ def register(server: gr.Server, engine: Engine) -> None:
             values = picture_values(engine, dict(parse_qsl(str(query)[:MAX_QUERY])))
             if values["found"] is None:
                 raise ValueError(values["reason"])
-            return render("neighbour.html", neighbour=neighbour(engine, values))
+            return render("neighbour.html", **values, neighbour=neighbour(engine, values))
 
     @server.api(name="view", api_visibility="private", **QUICK)
     def show(query: str) -> Iterator[dict[str, Any]]:

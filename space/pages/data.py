@@ -29,6 +29,7 @@ PAGE = Page("data", "Data", "What the models learn from: images, means, brightne
 SPLIT = "train"
 SHOWN, COLUMNS = 35, 7
 BINS = 64  # of a histogram, which has 256 levels: fewer are easier to read
+LEAST = 1e-4  # share of pixels that a chart tells from none
 LOOK_AGAIN = 3  # seconds after which a browser asks again while the images are being read
 ALWAYS_HERE = "digits"
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
@@ -152,10 +153,10 @@ def describe(images: ImageSet) -> str:
 def chart(histogram: torch.Tensor) -> charts.Plot | None:
     """Shares of brightness out of counts of levels (C, 256), one line for each channel."""
     series = [
-        (f"line-{name}", [((i + 0.5) / BINS, share) for i, share in enumerate(row.tolist())])
+        (f"line-{name}", [((i + 0.5) * 256 / BINS, max(share, LEAST)) for i, share in enumerate(row.tolist())])
         for name, row in zip(CHANNELS[len(histogram)], shares(histogram), strict=True)
     ]
-    return charts.lines(series, "Brightness", "Share of pixels", charts.short)
+    return charts.lines(series, "Brightness", "Share of pixels", charts.short, log_y=True)
 
 
 def shares(histogram: torch.Tensor) -> torch.Tensor:

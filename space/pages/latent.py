@@ -263,6 +263,7 @@ def page_values(engine: Engine, asked: Asked, notes: list[str], found: Strip | P
         "summary": summary(asked),
         "key": f"{asked.task} {dataset.name} {info.name if info else ''}",
         "shares": SUM_STEPS,
+        "short": all(len(name) <= 2 for name in dataset.class_names),
         "snippet": snippet(asked) if asked.task == "walk" and info else "",
         "max_seed": SEED.high,
     }
@@ -279,7 +280,7 @@ def summary(asked: Asked) -> str:
         return f"{name}: around {details.x:g}, {details.y:g}, steps of {details.gap:g}."
     if isinstance(details, Sum):
         return f"{name}: a {names[details.start]}, minus {names[details.minus]}, plus {names[details.plus]}."
-    return f"{asked.dataset.title}: {TASKS[asked.task].lower()} {name}".strip() + "."
+    return f"{name or asked.dataset.title}: a projection on two dimensions."
 
 
 def snippet(asked: Asked) -> str:

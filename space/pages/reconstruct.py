@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from genhub import ModelInfo
+from space.cards import recorded
 from space.catalog import FAMILIES, Dataset, family_of
 from space.fields import check_choice, check_names, quoted, read_choice
 from space.inference import Busy, Engine
@@ -93,8 +94,8 @@ def register(server: gr.Server, engine: Engine) -> None:
         Returns:
             "input", the picture as the models see it, "notes", what was done to it, and "results": for each model its
             name, reconstruction and error map (PNG data URIs), mean squared error on pixels in [0, 1], PSNR in dB,
-            "unusual", the share of generated images that it rebuilds better, "normal_mse", its mean error on real test
-            images, and the latent code.
+            "unusual" and "odd", the shares of generated images of its dataset and of another one that it rebuilds
+            better, "normal_mse", its mean error on real test images, and the latent code.
         """
         with in_words():
             chosen = homes[check_choice(dataset, "dataset", list(homes))]
@@ -153,7 +154,7 @@ def page_values(
         **asked,
         "datasets": list(homes.values()),
         "colour": dataset.models[0].image_shape[0] == 3,
-        "cards": [card(info, found, dataset) for info in models],
+        "cards": [card(info, found) for info in models],
         "found": found,
         "pixels": math.prod(dataset.models[0].image_shape),
         "notes": notes,
@@ -166,7 +167,7 @@ def page_values(
     }
 
 
-def card(info: ModelInfo, found: Mapping[str, Any] | None, dataset: Dataset) -> dict[str, Any]:
+def card(info: ModelInfo, found: Mapping[str, Any] | None) -> dict[str, Any]:
     """One model's part of the page."""
     rebuilt = next((one for one in found["rebuilt"] if one.model == info.name), None) if found else None
     family = family_of(info)
@@ -176,7 +177,8 @@ def card(info: ModelInfo, found: Mapping[str, Any] | None, dataset: Dataset) -> 
     peak = max(abs(value) for value in rebuilt.code) or 1.0
     reach = math.ceil(max(3.0, *(1.5 * abs(rebuilt.code[i]) for i in rebuilt.largest)))
     bars = [(i, value / peak) for i, value in enumerate(rebuilt.code)]
-    return {**values, "bars": bars, "peak": peak, "reach": reach, "verdict": verdict(rebuilt, dataset)}
+    about = {"verdict": verdict(rebuilt), "bands": bands(rebuilt), "detection": detection(info)}
+    return {**values, **about, "bars": bars, "peak": peak, "reach": reach}
 
 
 LINES = {
@@ -185,17 +187,44 @@ LINES = {
 }
 
 
-def verdict(rebuilt: Rebuilt, dataset: Dataset) -> str:
-    """How unusual the picture is to the model, in one sentence."""
-    share = f"{100 * rebuilt.unusual:.0f} % of {dataset.source.name}'s images are rebuilt better."
+def verdict(rebuilt: Rebuilt) -> tuple[str, str]:
+    """How unusual the picture is to the model, in a word and a remark."""
     if rebuilt.normal_mse is None:
-        return share
+        return "", "Nothing is recorded of its errors on real images."
     times = rebuilt.mse / rebuilt.normal_mse
-    if times > 3:
-        return f"Unusual: the error is {times:.1f} × the mean over real test images. {share}"
-    if times > 1.5:
-        return f"A little unusual: the error is {times:.1f} × the mean over real test images. {share}"
-    return f"As usual: the error is {times:.1f} × the mean over real test images. {share}"
+    word = "Unusual" if times > 3 else "A little unusual" if times > 1.5 else "As usual"
+    return word, f"{times:.1f} × the mean error on real test images"
+
+
+def bands(rebuilt: Rebuilt) -> list[dict[str, Any]]:
+    """The picture's error beside those on normal and on odd images, on one logarithmic scale from 0 to 100."""
+    kinds = [errors for errors in (rebuilt.normal, rebuilt.odd) if errors]
+    ends = [math.log(max(errors.at(share), 1e-9)) for errors in kinds for share in (0.05, 0.95)]
+    mark = math.log(max(rebuilt.mse, 1e-9))
+    low, high = min([mark, *ends]) - 0.2, max([mark, *ends]) + 0.2
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 1)
+
+    return [
+        {
+            "of": f"{errors.title}, drawn by {errors.source}",
+            "share": f"{100 * errors.below(rebuilt.mse):.0f} %",
+            "start": place(ends[2 * i]),
+            "width": round(place(ends[2 * i + 1]) - place(ends[2 * i]), 1),
+            "mark": place(mark),
+        }
+        for i, errors in enumerate(kinds)
+    ]
+
+
+def detection(info: ModelInfo) -> tuple[str, str] | None:
+    """How well its error finds odd images, from its records: the area under the ROC curve, and against what."""
+    numbers, protocol = recorded(info)
+    if "anomaly_auc" not in numbers:
+        return None
+    auc = numbers["anomaly_auc"]
+    return "> 0.999" if auc > 0.999 else f"{auc:.3f}", protocol["anomalies"]
 
 
 def as_json(rebuilt: Rebuilt) -> dict[str, Any]:
@@ -205,7 +234,8 @@ def as_json(rebuilt: Rebuilt) -> dict[str, Any]:
         "error_map": rebuilt.error_src,
         "mse": rebuilt.mse,
         "psnr": rebuilt.psnr,
-        "unusual": rebuilt.unusual,
+        "unusual": rebuilt.normal and rebuilt.normal.below(rebuilt.mse),
+        "odd": rebuilt.odd and rebuilt.odd.below(rebuilt.mse),
         "normal_mse": rebuilt.normal_mse,
         "code": list(rebuilt.code),
     }

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -99,29 +96,12 @@ def visit(url: str, visitors: int, seconds: float) -> dict[str, object]:
     return {**found, "outcomes": dict(outcomes)}
 
 
-def start() -> tuple[subprocess.Popen, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {**os.environ, "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=measuring.ROOT, env=settings, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/"
-    while server.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=60).close()
-            return server, url
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"app.py ended with status {server.returncode} before it answered")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=120, help="for each number of visitors")
     parser.add_argument("--visitors", type=int, nargs="+", default=[1, 10, 50])
     options = parser.parse_args()
-    server, url = start()
-    try:
+    with measuring.space() as (url, server):
         first = Visitor(url, seed=len(QUESTIONS), end=0)
         for question in QUESTIONS:  # loads all models that will be asked
             first.ask(question)
@@ -134,9 +114,6 @@ def main() -> None:
             print(json.dumps({**found, "memory_mib": round(memory(server))}), flush=True)
         time.sleep(10)
         after = memory(server)
-    finally:
-        server.terminate()
-        server.wait()
     growth = after / before
     figures = {"memory_before_mib": round(before), "memory_after_mib": round(after), "faults": faults}
     held = faults == 0 and growth <= ALLOWED_GROWTH

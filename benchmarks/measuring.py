@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 300  # seconds for the Space to start
 # As training and the Space have it. Read when torch is imported, so that this module must be imported before.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
@@ -42,6 +47,32 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
 def python_seconds(code: str) -> float:
     """Time of a fresh interpreter, from start to exit."""
     return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment()))
+
+
+@contextmanager
+def space() -> Iterator[tuple[str, subprocess.Popen]]:
+    """``python app.py`` on a free port: its address and its process, once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {**environment(), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=settings, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    end = time.perf_counter() + PATIENCE
+    try:
+        while server.poll() is None and time.perf_counter() < end:
+            try:
+                with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                    answer.read()
+                break
+            except urllib.error.URLError:
+                time.sleep(0.02)
+        else:
+            raise RuntimeError(f"app.py did not answer; its status is {server.poll()}")
+        yield url, server
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def environment() -> dict[str, str]:

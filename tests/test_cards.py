@@ -191,9 +191,9 @@ def test_values_cannot_break_out_of_the_tables(final):
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("config.json", None, "no such file"),
+        ("config.json", None, "no config.json in the folder"),
         ("config.json", "{", "no valid JSON"),
-        ("config.json", "[]", "must hold a JSON object"),
+        ("config.json", "[]", "must hold an object"),
         ("config.json", '{"image_size": 8}', 'no "class"'),
         ("metrics.json", '{"metrics": 3}', 'needs "protocol" and "metrics"'),
     ],

@@ -274,7 +274,7 @@ def spoil(run, what):
         ("truncated weights", ["final/model.safetensors: truncated or damaged", "save the model again"]),
         ("empty weights", ["final/model.safetensors: holds no weights"]),
         ("foreign weights", ["discriminator/model.safetensors: truncated or damaged"]),
-        ("broken record", ["final/metrics.json: no valid JSON"]),
+        ("broken record", ["final: metrics.json is no valid JSON"]),
     ],
 )
 def test_a_folder_without_a_sound_model_is_refused_before_the_network(client, double, run, capsys, what, words):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from genhub import hub
 from genhub.hub import PIPELINE, read_config
 from training.wording import words
 
@@ -76,17 +76,7 @@ def read_measured(folder: Path) -> tuple[dict, dict, dict, dict]:
 
 
 def read_json(path: Path, default: dict | None = None) -> dict[str, Any]:
-    if not path.is_file():
-        if default is not None:
-            return default
-        raise ValueError(f"{path}: no such file; save the model with save_pretrained")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no valid JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: must hold a JSON object, got {type(value).__name__}")
-    return value
+    return default if default is not None and not path.is_file() else hub.read_json(path, str(path.parent))
 
 
 def hand_written(name: str) -> tuple[dict[str, Any], str]:

@@ -24,6 +24,7 @@ class ModelInfo:
         class_names: what its labels mean; empty if it takes none.
         image_shape: (channels, height, width).
         folder: where it lies, laid out as its Hub repository.
+        excluded_classes: names of the dataset's classes that it was not trained on.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ModelInfo:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     folder: Path
+    excluded_classes: tuple[str, ...] = ()
 
     @property
     def datasets(self) -> list[str]:
@@ -72,6 +74,7 @@ def describe(folder: Path) -> ModelInfo:
         class_names=tuple(config.get("class_names") or ()),
         image_shape=(config["channels"], config["image_size"], config["image_size"]),
         folder=folder,
+        excluded_classes=tuple(config["metadata"].get("excluded_classes", ())),
     )
 
 

@@ -42,14 +42,16 @@ def keep(run: Path, info: ModelInfo) -> int:
     """Cut the grids of a run folder, and the bundled sheet, down to a few rows; returns how many moments there are."""
     folder = FOLDER / info.name
     folder.mkdir(parents=True, exist_ok=True)
-    sheets = [(f"epoch {int(path.stem[6:])}", path) for path in sorted((run / "grids").glob("epoch-*.png"))]
+    last = steps_of(info.folder / "training_summary.json")
+    steps = {int(path.stem.removeprefix("step-")): path for path in sorted((run / "grids").glob("step-*.png"))}
+    sheets = [(f"step {step}", path) for step, path in steps.items() if step != last]  # at the end, as bundled
     frames = []
     for when, path in [*sheets, ("as bundled", info.folder / "samples.png")]:
         picture = top_rows(Image.open(path), info.image_shape[1])
         file = f"{when.replace(' ', '-')}.png"
         picture.save(folder / file, optimize=True)
         frames.append((when, file))
-    record = {"steps": steps_of(info.folder / "training_summary.json"), "size": picture.size, "frames": frames}
+    record = {"steps": last, "size": picture.size, "frames": frames}
     (folder / "frames.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
     return len(frames)
 

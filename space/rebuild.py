@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from genhub import ModelInfo
 from genhub.images import resized, signed_to_unit, to_signed, to_uint8, unit_to_signed
 from space.cards import recorded
 from space.catalog import Dataset
@@ -20,12 +21,20 @@ SLIDERS = 6  # latent dimensions that can be changed
 HEAT = (1.0, 0.45, 0.15)  # the colour of an error
 
 
+class Reference(NamedTuple):
+    """Images to hold a picture against: those that the best generator of ``drawn`` makes of ``classes``."""
+
+    drawn: Dataset
+    classes: tuple[str, ...]
+    title: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Errors:
     """A model's errors on images of one kind, sorted: what the error of a picture is held against.
 
     Attributes:
-        source, title: the model that drew the images, and their dataset.
+        source, title: the model that drew the images, and what they show.
         values: mean squared errors.
     """
 
@@ -51,8 +60,9 @@ class Rebuilt:
         image, error_map: uint8 (C, H, W) and (3, H, W); the map is brightest at the largest error.
         code: the latent vector.
         mse: mean squared error on pixels in [0, 1].
-        normal, odd: errors on generated images of its dataset and of another one; None where nothing draws them, or
-            where the model is told a class, which another dataset has not.
+        normal, odd: errors on generated images of what it was trained on, and of what it was not: the classes that were
+            left out of its training, else another dataset. None where nothing draws them, or where the model is told
+            a class, which another dataset has not.
         normal_mse: mean error on real test images from the model's records, or None.
         label: the class that the model was told, None for a model that is told none.
     """
@@ -121,7 +131,7 @@ def rebuild(engine: Engine, dataset_name: str, models: tuple[str, ...], picture:
 
 
 def one(engine: Engine, dataset: Dataset, name: str, pixels: torch.Tensor) -> Rebuilt:
-    model = engine.load(dataset.name, name)
+    info, model = dataset.model(name), engine.load(dataset.name, name)
     label = None
     if model.class_names:  # it is told what the judge sees
         label = engine.load(dataset.name, dataset.judge).predict(pixels).argmax().item() if dataset.judge else 0
@@ -131,7 +141,7 @@ def one(engine: Engine, dataset: Dataset, name: str, pixels: torch.Tensor) -> Re
     image = model.decode(code, labels).float().clamp(-1, 1)
     difference = (signed_to_unit(image) - signed_to_unit(signed)).cpu()[0]
     mse = difference.square().mean().item()
-    others = (other for other in engine.catalog.values() if other is not dataset and other.source)
+    normal, odd = references(engine, dataset, info)
     heat = difference.abs().mean(dim=0)
     heat /= heat.max().clamp_min(1e-6)
     return Rebuilt(
@@ -140,24 +150,38 @@ def one(engine: Engine, dataset: Dataset, name: str, pixels: torch.Tensor) -> Re
         error_map=to_uint8(unit_to_signed(torch.stack([heat * share for share in HEAT]))),
         code=tuple(code[0].tolist()),
         mse=mse,
-        normal=errors_on(engine, dataset, dataset, name, model) if dataset.source else None,
-        odd=next((errors_on(engine, dataset, other, name, model) for other in others if label is None), None),
-        normal_mse=recorded(dataset.model(name))[0].get("reconstruction_mse"),
+        normal=errors_on(engine, dataset, normal, name, model),
+        odd=errors_on(engine, dataset, odd, name, model),
+        normal_mse=recorded(info)[0].get("reconstruction_mse"),
         label=label,
     )
 
 
-def errors_on(engine: Engine, dataset: Dataset, drawn: Dataset, name: str, model: Any) -> Errors:
-    """A model's errors on images of another dataset or its own, in the shape of its own. In the lane only."""
-    key = ("errors", dataset.name, drawn.name, name)
+def references(engine: Engine, dataset: Dataset, info: ModelInfo) -> tuple[Reference | None, Reference | None]:
+    """Images of what a model was trained on, and of what it was not: both as far as something draws them."""
+    drawn, left_out = dataset.source is not None, info.excluded_classes
+    if left_out and drawn and dataset.source.class_names:
+        names, inside = ", ".join(left_out), tuple(name for name in dataset.class_names if name not in left_out)
+        normal = Reference(dataset, inside, f"{dataset.title} without {names}")
+        return normal, Reference(dataset, left_out, f"{names} of {dataset.title}")
+    others = (other for other in engine.catalog.values() if other is not dataset and other.source)
+    odd = next((Reference(other, other.class_names, other.title) for other in others if not info.class_names), None)
+    return (Reference(dataset, dataset.class_names, dataset.title) if drawn else None), odd
+
+
+def errors_on(engine: Engine, dataset: Dataset, images: Reference | None, name: str, model: Any) -> Errors | None:
+    """A model's errors on generated images, in the shape of its own. In the lane only."""
+    if images is None:
+        return None
+    key = ("errors", dataset.name, name, images.title)
     if (kept := engine.recall(key)) is None:
-        classes = len(drawn.class_names)
-        labels = [i % classes for i in range(REFERENCES)] if drawn.source.class_names else None
-        images = to_signed(source_images(engine, drawn, labels, 0, REFERENCES))
-        signed = resized(images, dataset.models[0].image_shape).to(model.device)
+        source, indices = images.drawn.source, [images.drawn.class_names.index(kind) for kind in images.classes]
+        labels = [indices[i % len(indices)] for i in range(REFERENCES)] if source.class_names else None
+        pixels = to_signed(source_images(engine, images.drawn, labels, 0, REFERENCES))
+        signed = resized(pixels, dataset.models[0].image_shape).to(model.device)
         again = model.reconstruct(signed, labels=labels if model.class_names else None)
         errors = (signed_to_unit(again) - signed_to_unit(signed)).square().flatten(1).mean(dim=1)
-        kept = Errors(drawn.source.name, drawn.title, tuple(sorted(errors.tolist())))
+        kept = Errors(source.name, images.title, tuple(sorted(errors.tolist())))
         engine.keep(key, kept)
     return kept
 

@@ -21,6 +21,7 @@ from genhub import metrics
 from genhub.data import ImageSet, load_images
 from genhub.errors import DataError
 from genhub.images import save_png, to_signed
+from genhub.zoo import describe
 from training.assessment import Reference, assess
 from training.classification_score import classification_scores
 from training.config import parse_config
@@ -231,6 +232,7 @@ def test_a_run_can_leave_a_class_out(tmp_path):
     entry = json.loads((tmp_path / "tiny" / "final" / "metrics.json").read_text())
     assert 0 < entry["metrics"]["anomaly_auc"] < 1
     assert entry["protocol"]["anomalies"] == "test images of 3, 8, left out of training"
+    assert describe(tmp_path / "tiny" / "final").excluded_classes == ("3", "8")
     assert read_log(tmp_path / "tiny")
     for names, message in ((["three"], "no class 'three'"), ([str(i) for i in range(10)], "no image is left")):
         config = parse_config(tiny_recipe("autoencoder", data={"exclude_classes": names}))

@@ -256,11 +256,12 @@ def test_the_moments_of_another_training_are_not_shown(tmp_path, monkeypatch):
     info = CATALOG["cifar10"].model("cgan-cifar10")
     run = tmp_path / "cgan-cifar10"
     (run / "grids").mkdir(parents=True)
-    for epoch in (1, 2):
-        Image.new("RGB", (342, 342), (epoch, 0, 0)).save(run / "grids" / f"epoch-000{epoch}.png")
+    last = json.loads((info.folder / "training_summary.json").read_text())["steps"]
+    for step in (90, 100, last):
+        Image.new("RGB", (342, 342), (step % 256, 0, 0)).save(run / "grids" / f"step-{step:08d}.png")
     monkeypatch.setattr(progress, "FOLDER", tmp_path / "kept")
     assert progress.main([str(run)]) == 0
-    assert [frame.when for frame in frames_of(info)] == ["epoch 1", "epoch 2", "as bundled"]
+    assert [frame.when for frame in frames_of(info)] == ["step 90", "step 100", "as bundled"]
     assert frames_of(info)[0].height == 3 * 34 + 2
     kept = tmp_path / "kept" / info.name / "frames.json"
     kept.write_text(kept.read_text().replace('"steps": ', '"steps": 1'))

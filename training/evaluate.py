@@ -45,7 +45,7 @@ from training.assessment import (
 )
 from training.checkpoints import write_text
 from training.protocol import comparison_key, default_extractor, judge_extractor
-from training.subjects import Subject, excluded_classes, subject_name, subjects, training_record
+from training.subjects import Subject, subject_name, subjects, training_record
 
 
 def measure(
@@ -96,8 +96,7 @@ def evaluate(
     """Measure a model in the default extractor of the data, and write ``metrics.json``. Returns what was written.
 
     Args:
-        folder: of the model. The training time is read from its ``training_summary.json``, classes that were left out
-            of training from its ``training_config.yaml``.
+        folder: of the model. The training time is read from its ``training_summary.json``.
         model: anything with ``generate`` or ``reconstruct``, or a classifier.
         test: held-out images, ``split`` of their dataset.
         samples: images generated.
@@ -105,7 +104,8 @@ def evaluate(
         train: training images, to look for copies of them.
         pairs: where the picture of the closest pairs goes; it shows images of the dataset.
     """
-    reference = Reference(test, split, default_extractor(test), train, excluded=excluded_classes(folder))
+    excluded = model.metadata.get("excluded_classes", ())
+    reference = Reference(test, split, default_extractor(test), train, excluded=excluded)
     found = assess(model, reference, samples)
     entry = finished(found, folder, record(found, subject_name(model, folder), reference, weights, samples, model))
     write_record(folder, entry)
@@ -151,7 +151,7 @@ def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
     others = [other for other in options.anomalies if short_name(other) != short_name(source)]
     if others and hasattr(subject.model, "reconstruct"):
         anomalies = read(others[0], options.split, size, channels)
-    excluded = excluded_classes(subject.folder)
+    excluded = () if subject.model is None else subject.model.metadata.get("excluded_classes", ())
     return Reference(test, options.split, extractor_for(test, options), train, anomalies, excluded)
 
 

@@ -59,6 +59,8 @@ def finish(run: Run) -> Path:
     model, config = run.ema.model, run.config
     model.load_state_dict(run.best_weights)
     model.metadata = {"name": config.name, "dataset": run.data.name, "source": public_source(run.data)}
+    if config.data.exclude_classes:
+        model.metadata["excluded_classes"] = config.data.exclude_classes
     published = dataclasses.replace(config, dataset=public_source(run.data), output_dir="runs")
     summary = json.dumps(summarize(run), indent=2, ensure_ascii=False) + "\n"
     write_text(run.folder / "summary.json", summary)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 import genhub
 from genhub import hub
@@ -101,9 +100,4 @@ def training_record(folder: Path | None, name: str) -> dict[str, Any]:
     path = None if folder is None else folder / name
     if path is None or not path.is_file():
         return {}
-    text = path.read_text(encoding="utf-8")
-    return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text) or {}  # YAML reads 1e-05 as a word
-
-
-def excluded_classes(folder: Path | None) -> list[str]:
-    return training_record(folder, "training_config.yaml").get("data", {}).get("exclude_classes") or []
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -171,7 +171,9 @@ def card(info: ModelInfo, found: Mapping[str, Any] | None) -> dict[str, Any]:
     """One model's part of the page."""
     rebuilt = next((one for one in found["rebuilt"] if one.model == info.name), None) if found else None
     family = family_of(info)
-    values = {"name": info.name, "family": family, "line": LINES.get(family.slug, family.line), "rebuilt": rebuilt}
+    left_out = ", ".join(info.excluded_classes)
+    line = UNTAUGHT.format(left_out) if left_out else LINES.get(family.slug, family.line)
+    values = {"name": info.name, "family": family, "line": line, "rebuilt": rebuilt}
     if rebuilt is None:
         return values
     peak = max(abs(value) for value in rebuilt.code) or 1.0
@@ -185,6 +187,7 @@ LINES = {
     FAMILIES["GenHubAE"].slug: "Trained for nothing but to give back what it was given.",
     FAMILIES["GenHubVAE"].slug: "Gives back the likeliest image of its code, which it keeps smooth: soft, but orderly.",
 }
+UNTAUGHT = "It was never shown the class {}: what such a picture loses here, and not elsewhere, gives it away."
 
 
 def verdict(rebuilt: Rebuilt) -> tuple[str, str]:

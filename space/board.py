@@ -141,7 +141,7 @@ class Entry:
 def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entry]:
     """All rows: the bundled models first, then those of the studies."""
     bundled = [entry for data in catalog.values() for info in data.models if (entry := bundled_entry(info))]
-    return bundled + [entry for table in sorted(study.glob("**/table.json")) for entry in study_entries(table)]
+    return bundled + [entry for table in sorted(study.glob("*.json")) for entry in study_entries(table)]
 
 
 def bundled_entry(info: ModelInfo) -> Entry | None:
@@ -213,17 +213,24 @@ def read_figures(
 ) -> tuple[dict[Column, float], dict[Column, float]]:
     """(values, standard errors) of a record's ``metrics`` by column; what is no number is left out."""
     spread = mapping(record, "spread")
-    judge = str(protocol.get("extractor") or protocol.get("features") or "")
-    digest = str(protocol.get("extractor_sha256") or protocol.get("judge_sha256") or "")[:6]
     values, errors = {}, {}
     for metric, given in mapping(record, "metrics").items():
-        value, error = as_number(given), as_number(spread.get(metric))
-        column = Column(metric, "") if metric in BLIND else Column(metric, judge, digest)
+        value, error, column = as_number(given), as_number(spread.get(metric)), column_of(metric, protocol)
         if value is not None:
             values[column] = value
             if error is not None:
                 errors[column] = error
     return values, errors
+
+
+def column_of(metric: str, protocol: Mapping[str, Any]) -> Column:
+    """Where a figure stands: beside those that were measured by the same judge, or on the same anomalies."""
+    if metric == "anomaly_auc":
+        return Column(metric, str(protocol.get("anomalies", "")))
+    if metric in BLIND:
+        return Column(metric, "")
+    judge = str(protocol.get("extractor") or protocol.get("features") or "")
+    return Column(metric, judge, str(protocol.get("extractor_sha256") or protocol.get("judge_sha256") or "")[:6])
 
 
 def read_costs(*places: Mapping[str, Any]) -> dict[str, float]:

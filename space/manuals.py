@@ -1,4 +1,4 @@
-"""Model cards as safe HTML: whatever a card says, it cannot bring markup, scripts or pictures of its own."""
+"""Model cards and documents as safe HTML: whatever they say, they cannot bring markup, scripts or pictures."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def card_html(info: ModelInfo) -> Markup:
     return to_html(path.read_text(encoding="utf-8"), info.name) if path.is_file() else Markup("")
 
 
-def to_html(text: str, name: str) -> Markup:
-    """Markdown to HTML for a page. ``name`` is the model whose sheet may be shown."""
+def to_html(text: str, name: str = "") -> Markup:
+    """Markdown to HTML for a page. ``name`` is the model whose sheet may be shown, if any."""
     body = COMMENT.sub("", FRONT.sub("", text, count=1))
     return Markup(reader().render(body, {"model": name}))
 

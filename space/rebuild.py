@@ -162,8 +162,8 @@ def references(engine: Engine, dataset: Dataset, info: ModelInfo) -> tuple[Refer
     drawn, left_out = dataset.source is not None, info.excluded_classes
     if left_out and drawn and dataset.source.class_names:
         names, inside = ", ".join(left_out), tuple(name for name in dataset.class_names if name not in left_out)
-        normal = Reference(dataset, inside, f"{dataset.title} without {names}")
-        return normal, Reference(dataset, left_out, f"{names} of {dataset.title}")
+        normal = Reference(dataset, inside, f"{dataset.title} without class {names}")
+        return normal, Reference(dataset, left_out, f"class {names} of {dataset.title}")
     others = (other for other in engine.catalog.values() if other is not dataset and other.source)
     odd = next((Reference(other, other.class_names, other.title) for other in others if not info.class_names), None)
     return (Reference(dataset, dataset.class_names, dataset.title) if drawn else None), odd

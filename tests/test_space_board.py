@@ -12,6 +12,7 @@ from PIL import Image
 from space import charts, progress
 from space.board import Column, Entry, columns_of, ranked, read_board, read_figures, read_reported, study_entries
 from space.catalog import FAMILIES, read_catalog
+from space.findings import findings
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
 from space.progress import frames_of, top_rows
@@ -37,7 +38,8 @@ def test_every_evaluated_model_has_its_recorded_figures():
             row = rows[info.name, dataset.name]
             assert {column.metric: value for column, value in row.figures.items()} == record["metrics"]
             judges = {column.judge for column in row.figures} - {""}
-            assert judges <= {record["protocol"].get("extractor") or record["protocol"].get("features")}
+            protocol = record["protocol"]
+            assert judges <= {protocol.get("extractor") or protocol.get("features"), protocol.get("anomalies")}
             assert row.costs["parameters"] > 1000
 
 
@@ -48,14 +50,14 @@ def write_table(folder, digest, **systems):
     for row in rows:
         if "/" in row["system"]:
             row |= {"runs": {"seed-0": {"protocol": protocol}}, "parameters": {"model": 7, "discriminator": 9}}
-    folder.mkdir()
-    (folder / "table.json").write_text(json.dumps({"images": 300_000, "rows": rows}))
-    return folder / "table.json"
+    path = folder / f"{digest}.json"
+    path.write_text(json.dumps({"images": 300_000, "rows": rows}))
+    return path
 
 
 def test_figures_of_two_judges_never_share_a_column(tmp_path):
-    first = study_entries(write_table(tmp_path / "a", "aaa", **{"toys/cgan-1": {"fid": 3.0, "laplacian_ratio": 1.0}}))
-    second = study_entries(write_table(tmp_path / "b", "bbb", **{"toys/dcgan-1": {"fid": 2.0, "laplacian_ratio": 2.0}}))
+    first = study_entries(write_table(tmp_path, "aaa", **{"toys/cgan-1": {"fid": 3.0, "laplacian_ratio": 1.0}}))
+    second = study_entries(write_table(tmp_path, "bbb", **{"toys/dcgan-1": {"fid": 2.0, "laplacian_ratio": 2.0}}))
     mine, other = Column("fid", "judge", "aaaaaa"), Column("fid", "judge", "bbbbbb")
     found = first + second
     assert columns_of(found) == [mine, other, Column("laplacian_ratio", "")]
@@ -68,7 +70,7 @@ def test_figures_of_two_judges_never_share_a_column(tmp_path):
 def test_a_study_says_what_its_rows_are(tmp_path):
     names = {"toys/cgan-1": "cgan", "toys/sadcgan-1": "gan", "toys/experiment-3": "gan", "toys/vae-gan": "hybrid"}
     names |= {"toys/ae-dense": "ae", "toys/beta-vae": "vae", "toys/wgan-gp-1": "gan", "floor": None, "ceiling": None}
-    rows = study_entries(write_table(tmp_path / "a", "aaa", **{name: {"fid": 1.0} for name in names}))
+    rows = study_entries(write_table(tmp_path, "aaa", **{name: {"fid": 1.0} for name in names}))
     assert {row.name: row.family and row.family.slug for row in rows} == names
     assert {row.name for row in rows if row.origin == "reference"} == {"floor", "ceiling"}
     assert {row.dataset for row in rows} == {"toys"}
@@ -83,8 +85,8 @@ def test_a_study_says_what_its_rows_are(tmp_path):
     ],
 )
 def test_a_table_that_makes_no_sense_has_no_rows(tmp_path, text):
-    (tmp_path / "table.json").write_text(text)
-    assert study_entries(tmp_path / "table.json") == []
+    (tmp_path / "toys.json").write_text(text)
+    assert study_entries(tmp_path / "toys.json") == []
     assert study_entries(tmp_path / "none.json") == []
 
 
@@ -239,6 +241,23 @@ def test_nothing_to_draw_is_no_chart():
     )
     assert charts.lines([("line-0", [(1.0, 2.0)]), ("line-1", [(1.0, math.inf), (2.0, 1.0)])], "", "", str) is None
     assert charts.scatter([charts.Dot(5.0, 5.0, "a", "gan")], "", "", charts.short).dots
+
+
+def test_a_wide_range_is_drawn_on_a_logarithmic_axis():
+    def heights(*values):
+        rows = [entry(f"m{i}", costs={"parameters": 10.0}, fid=value) for i, value in enumerate(values)]
+        return [dot.y for dot in leaderboard.plot(rows, Column("fid", "judge-a"), "parameters").dots]
+
+    for values, even in (((1.0, 10.0, 100.0), True), ((1.0, 2.0, 4.0), False)):
+        a, b, c = heights(*values)
+        assert (abs((a - b) - (b - c)) < 1) == even
+
+
+def test_findings_are_those_of_the_document():
+    html = str(findings("MNIST"))
+    assert html.count("<li>") >= 5
+    assert "study/" not in html, "a picture or a link that the page cannot follow"
+    assert findings("MNI") == findings("Digits") == ""
 
 
 def test_the_moments_of_a_training_end_in_the_bundled_sheet():

@@ -17,7 +17,7 @@ import genhub
 from genhub.images import to_signed, to_uint8
 from space.catalog import read_catalog
 from space.pages.reconstruct import answer, check_code, make_sample, read_sample
-from space.rebuild import Picture, unpack
+from space.rebuild import Picture, rebuild, references, sample, unpack
 from space.server import build
 from space.uploads import FORMATS, MAX_BYTES, decode, fit, read_upload
 
@@ -170,7 +170,7 @@ def test_what_is_shown_is_what_the_library_reconstructs(engine, dataset):
         assert one.error_map.max() == 255 or one.mse < 1e-6
         assert len(one.code) == model.latent_dim
         assert 0 <= one.normal.below(one.mse) < 1
-        assert one.normal.title == CATALOG[dataset].title != one.odd.title
+        assert one.normal.title.startswith(CATALOG[dataset].title) and one.odd.title != CATALOG[dataset].title
         assert len(one.largest) == 6
         assert unpack(engine, dataset, one.model, one.code, one.label) == one.src
 
@@ -200,3 +200,20 @@ def test_the_page_answers_without_scripts():
     odd = web.get("/reconstruct", params={"dataset": "<script>alert(1)</script>", "seed": "-5"})
     assert odd.status_code == 200
     assert "<script>alert" not in odd.text
+
+
+# -- a class that a model never saw ------------------------------------------------------------------------------------
+
+
+def test_a_model_is_held_against_the_class_that_it_never_saw(engine):
+    dataset = engine.catalog["mnist"]
+    info = dataset.model("ae-without-2-mnist")
+    assert info.excluded_classes == ("2",)
+    normal, odd = references(engine, dataset, info)
+    assert (normal.title, odd.title) == ("MNIST without class 2", "class 2 of MNIST")
+    assert normal.classes == ("0", "1", "3", "4", "5", "6", "7", "8", "9")
+    two = rebuild(engine, "mnist", (info.name,), sample(engine, "mnist", 2, 0))[0]
+    assert two.odd.at(0.5) > 2 * two.normal.at(0.5), "the drawings of a 2 are rebuilt much worse"
+    assert [errors.title for errors in (two.normal, two.odd)] == [normal.title, odd.title]
+    whole = references(engine, dataset, dataset.model("ae-mnist"))
+    assert [reference.title for reference in whole] == ["MNIST", "CIFAR-10"]

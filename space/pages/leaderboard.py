@@ -20,6 +20,7 @@ from space.board import COSTS, Column, Entry, columns_of, ranked, read_board, re
 from space.cards import count, duration, judge_accuracy
 from space.catalog import Dataset
 from space.fields import quoted
+from space.findings import findings
 from space.inference import Engine
 from space.progress import frames_of
 from space.shell import Page, respond
@@ -27,6 +28,7 @@ from space.shell import Page, respond
 PAGE = Page("leaderboard", "Leaderboard", "Every evaluated system, its figures, its cost and how it learned.")
 ANY = "any"
 MAIN = ("frechet_distance", "fid", "precision", "recall", "class_accuracy", "largest_class_share", "reconstruction_mse")
+SPAN = 30  # best to worst, from which on a linear axis would show only the worst
 FIELDS = ("dataset", "family", "sort", "order", "columns", "complete", "cost", "curve")
 
 
@@ -169,6 +171,7 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         "curves": curves_of(learner) if learner else [],
         "frames": frames_of(learner) if learner else [],
         "models": models,
+        "findings": findings(catalog[choice.dataset].title) if choice.dataset in catalog else "",
         "reported": read_reported(choice.dataset),
         "csv": choice.link().replace("leaderboard?", "leaderboard.csv?", 1),
     }
@@ -196,8 +199,10 @@ def plot(rows: Sequence[Entry], quality: Column, cost: str) -> charts.Plot | Non
         for row in rows
         if cost in row.costs and quality in row.figures and row.family
     ]
-    title = f"{quality.about.title} ({quality.about.better}er is better)"
-    return charts.scatter(dots, COSTS[cost].title, title, lambda value: write_cost(cost, value))
+    values = [dot.y for dot in dots]
+    wide = bool(values) and 0 < SPAN * min(values) < max(values)
+    title = f"{quality.about.title} ({quality.about.better}er is better{', logarithmic' if wide else ''})"
+    return charts.scatter(dots, COSTS[cost].title, title, lambda value: write_cost(cost, value), log_y=wide)
 
 
 def write_cost(cost: str, value: float) -> str:

@@ -170,7 +170,8 @@ def test_what_is_shown_is_what_the_library_reconstructs(engine, dataset):
         assert one.error_map.max() == 255 or one.mse < 1e-6
         assert len(one.code) == model.latent_dim
         assert 0 <= one.normal.below(one.mse) < 1
-        assert one.normal.title.startswith(CATALOG[dataset].title) and one.odd.title != CATALOG[dataset].title
+        assert one.normal.title.startswith(CATALOG[dataset].title)
+        assert one.odd.title != CATALOG[dataset].title
         assert len(one.largest) == 6
         assert unpack(engine, dataset, one.model, one.code, one.label) == one.src
 

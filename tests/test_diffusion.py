@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import tiny
 import torch
@@ -10,6 +12,7 @@ from tiny_runs import reset_accelerate, tiny_recipe
 
 from genhub import GenHubDiffusion
 from genhub.data import load_images
+from genhub.images import to_signed
 from genhub.latents import sample_latents
 from genhub.losses import min_snr_weight
 from training.batches import Batches
@@ -20,6 +23,7 @@ from training.settings import ConfigError
 
 KINDS = ("epsilon", "sample", "v_prediction")
 DIGITS = load_images("digits", limit=64)
+SIGNED = to_signed(DIGITS.images)
 
 
 def build(kind: str = "v_prediction", more: dict | None = None, **changes) -> GenHubDiffusion:
@@ -76,6 +80,53 @@ def test_the_weight_makes_all_kinds_of_prediction_count_alike(drawn):
     assert torch.allclose(costs[1], 0.01 * signal_to_noise(model.scheduler, timesteps).clamp_max(5), rtol=1e-2)
     with pytest.raises(ValueError, match="prediction: expected epsilon, sample or v_prediction, got 'x'"):
         min_snr_weight("x", timesteps, 5.0)
+
+
+# -- principal components of patches
+
+
+def test_components_hold_what_patches_share():
+    """Images whose patches lie in two directions are rebuilt from two components, and noise in them stays white."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(12, 2, generator=generator)).Q
+    amounts = torch.randn(50, 4, 4, 2, generator=generator) * torch.tensor([0.5, 0.2])
+    patches = (amounts @ directions.T).movedim(-1, 1) + 0.1
+    images = torch.nn.functional.pixel_shuffle(patches, 2)
+    model = build(components=2)
+    model.fit_components(images)
+    packed = model.pack(images)
+    assert packed.shape == (50, 2, 4, 4) == (50, *model.sample_shape)
+    assert model.latent_dim == 32
+    assert (model.unpack(packed) - images).abs().max() < 1e-5
+    assert packed[:, 0].std() > 2 * packed[:, 1].std(), "the largest first"
+    assert torch.allclose(model.patch_basis @ model.patch_basis.T, torch.eye(2), atol=1e-5)
+    whole = build(components=12)
+    whole.fit_components(torch.rand(20, 3, 8, 8, generator=generator) - 0.5)
+    assert (whole.unpack(whole.pack(images)) - images).abs().max() < 1e-5, "all components lose nothing"
+
+
+def test_a_model_of_components_samples_images_and_is_kept(tmp_path):
+    model, seen = build(components=3).eval(), []
+    model.fit_components(torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    images = model.generate(3, seed=1, callback=lambda *step: seen.append(step))
+    assert images.shape == seen[0][1].shape == seen[0][2].shape == (3, 3, 8, 8)
+    assert images.abs().max() <= 1
+    model.save_pretrained(tmp_path)
+    again = GenHubDiffusion.from_pretrained(tmp_path)
+    assert (again.generate(3, seed=1) - images).abs().mean() < 0.02, "half precision"
+    with pytest.raises(ValueError, match="components: expected a whole number from 1 to 12, got 13"):
+        build(components=13)
+
+
+def test_components_are_fitted_to_the_data():
+    recipe = tiny_recipe("diffusion")
+    recipe["model"] |= {"patch": 2, "components": 3}
+    model, _ = build_networks(parse_config(recipe), DIGITS)
+    error = (model.unpack(model.pack(SIGNED)) - SIGNED).square().mean()
+    assert error < 0.5 * SIGNED.var(), "three of four components"
+    streamed = SimpleNamespace(image_shape=DIGITS.image_shape, class_names=DIGITS.class_names, source="a stream")
+    with pytest.raises(ConfigError, match="components: fitted to images in memory"):
+        build_networks(parse_config(recipe), streamed)
 
 
 # -- sampling

@@ -113,7 +113,8 @@ def check_networks(config: TrainConfig) -> None:
             if key not in keys:
                 raise ConfigError(f"{section}.{key}: no such key; {nearest(key, keys)}")
         for key in keys:
-            if key not in values:
+            optional = key in signature and signature[key].default is not inspect.Parameter.empty
+            if key not in values and not optional:
                 raise ConfigError(f"{section}.{key}: missing; the recipe must give it")
     latent_dim = config.model.get("latent_dim", 1)
     if type(latent_dim) is not int or latent_dim < 1:

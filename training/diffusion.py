@@ -28,12 +28,12 @@ class Diffusion(Objective):
     def loss(self, part: Part) -> tuple[torch.Tensor, Logs]:
         scheduler, total = self.model.scheduler, self.model.scheduler.config.num_train_timesteps
         timesteps = (part.noise.uniform() * total).long().clamp_max(total - 1)
-        noise = part.noise.normal(*self.model.image_shape)
+        samples, noise = self.model.pack(part.images), part.noise.normal(*self.model.sample_shape)
         condition = self.model_condition(part)
         if condition is not None:
             condition = condition * (part.noise.uniform(1) >= self.config.objective.label_dropout)
-        predicted = self.run_model(scheduler.add_noise(part.images, noise, timesteps), timesteps, condition)
-        error = prediction_error(self.model, predicted, part.images, noise, timesteps)
+        predicted = self.run_model(scheduler.add_noise(samples, noise, timesteps), timesteps, condition)
+        error = prediction_error(self.model, predicted, samples, noise, timesteps)
         return (self.weight(timesteps) * error).mean(), {"error": error.mean()}
 
     def weight(self, timesteps: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,8 @@ class Distillation(Objective):
         steps, condition = self.model.num_inference_steps, self.model_condition(part)
         place = (part.noise.uniform() * steps).long().clamp_max(steps - 1)  # which step of the student's
         start = self.scheduler.config.num_train_timesteps - 1 - place * self.stride
-        x = self.scheduler.add_noise(part.images, part.noise.normal(*self.model.image_shape), start)
+        samples, noise = self.model.pack(part.images), part.noise.normal(*self.model.sample_shape)
+        x = self.scheduler.add_noise(samples, noise, start)
         target = self.clean_image(x, self.teach(x, start, condition), start)
         predicted = self.run_model(x, start, condition).float()
         made = to_clean(self.scheduler, predicted, x, start)
@@ -141,16 +142,16 @@ def to_clean(scheduler: Any, predicted: torch.Tensor, x: torch.Tensor, timesteps
 
 
 def prediction_error(
-    model: GenHubDiffusion, predicted: torch.Tensor, images: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    model: GenHubDiffusion, predicted: torch.Tensor, samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:
     """(n,) mean squared error of what the network was to predict."""
     match model.scheduler.config.prediction_type:
         case "v_prediction":
-            target = model.scheduler.get_velocity(images, noise, timesteps)
+            target = model.scheduler.get_velocity(samples, noise, timesteps)
         case "epsilon":
             target = noise
         case _:
-            target = images
+            target = samples
     return (predicted.float() - target).square().flatten(1).mean(dim=1)
 
 
@@ -158,14 +159,14 @@ def prediction_error(
 def held_out_error(model: GenHubDiffusion, probe: ImageSet, batch_size: int = 128) -> float:
     """Mean prediction error on held-out images at evenly spread timesteps and fixed noise: the same at every call."""
     total = model.scheduler.config.num_train_timesteps
-    noise = torch.randn(len(probe), *model.image_shape, generator=stream(0, "held out"))
+    noise = torch.randn(len(probe), *model.sample_shape, generator=stream(0, "held out"))
     timesteps = torch.arange(len(probe)) * total // len(probe)
     condition = F.one_hot(probe.labels, model.num_classes).float() if model.class_names else None
     errors = []
     for rows, classes in batches(torch.arange(len(probe)), condition, batch_size):
-        images, parts = to_signed(probe.images[rows]).to(model.device), (noise[rows], timesteps[rows])
+        samples, parts = model.pack(to_signed(probe.images[rows]).to(model.device)), (noise[rows], timesteps[rows])
         noise_part, at = (part.to(model.device) for part in parts)
         classes = None if classes is None else classes.to(model.device)
-        predicted = model(model.scheduler.add_noise(images, noise_part, at), at, classes)
-        errors.append(prediction_error(model, predicted, images, noise_part, at))
+        predicted = model(model.scheduler.add_noise(samples, noise_part, at), at, classes)
+        errors.append(prediction_error(model, predicted, samples, noise_part, at))
     return torch.cat(errors).mean().item()

@@ -6,11 +6,14 @@ from typing import Any
 
 from genhub.data import ImageSet, StreamedSet
 from genhub.errors import LoadError
+from genhub.images import to_signed
 from genhub.models import GenHubDiscriminator, GenHubModel
 from genhub.models.base import CLASSES, check_state
 from training.checks import PIPELINES
 from training.pipelines import LatentAutoencoder, TextToImage
 from training.settings import ConfigError, TrainConfig
+
+FITTED = 10_000  # images that are enough to fit the components of their patches
 
 
 def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[GenHubModel, GenHubDiscriminator | None]:
@@ -38,6 +41,10 @@ def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[G
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
     model.initialize(config.init, config.init_std)
+    if getattr(model, "components", None):
+        if not isinstance(data, ImageSet):
+            raise ConfigError("model.components: fitted to images in memory; leave out data.streaming")
+        model.fit_components(to_signed(data.images[:: max(1, len(data) // FITTED)]))
     if config.init_from:
         try:
             source = model_class.from_pretrained(config.init_from)

@@ -105,15 +105,11 @@ class Objective:
         return part.condition if self.model.class_names else None
 
     def autoencode(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-        """A VAE's images decoded from ``sample_posterior``, and its KL divergence (n,)."""
-        latents, kl = self.sample_posterior(part)
-        return self.decode(latents, self.model_condition(part)), kl
-
-    def sample_posterior(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples of a VAE's posterior (n, latent_dim), and its KL divergence from the prior (n,)."""
-        mean, log_variance = self.posterior(part.images, self.model_condition(part))
+        """A VAE's images decoded from a sample of the posterior, and the KL divergence (n,)."""
+        condition = self.model_condition(part)
+        mean, log_variance = self.posterior(part.images, condition)
         latents = mean + part.noise.normal(self.model.latent_dim) * torch.exp(0.5 * log_variance)
-        return latents, losses.kl_divergence(mean.float(), log_variance.float())
+        return self.decode(latents, condition), losses.kl_divergence(mean.float(), log_variance.float())
 
 
 class Autoencoder(Objective):
@@ -233,30 +229,21 @@ class Adversarial(Objective):
 
 
 class VAEGAN(Adversarial):
-    """VAE whose reconstruction error is measured in a discriminator's features (Larsen et al., 2016).
-
-    As in the paper, the discriminator sees reconstructions and samples of the prior; here each fake image is one of the
-    two at random, so that there are as many fake images as real ones.
-    """
+    """VAE whose reconstruction error is measured in a discriminator's features (Larsen et al., 2016)."""
 
     def make_fake(self, part: Part) -> tuple[torch.Tensor, Logs]:
-        latents, kl = self.sample_posterior(part)
-        latents = torch.cat([latents, part.noise.normal(self.model.latent_dim)])
-        condition = self.model_condition(part)
-        decoded = self.decode(latents, None if condition is None else condition.repeat(2, 1))
-        reconstruction, sample = decoded.chunk(2)
-        fake = torch.where(part.noise.uniform(1, 1, 1) < 0.5, sample, reconstruction)
-        return fake, {"kl": kl, "reconstruction": reconstruction}
+        fake, kl = self.autoencode(part)
+        return fake, {"kl": kl}
 
     def generator_loss(self, part: Part, fake: torch.Tensor, extra: Logs) -> tuple[torch.Tensor, Logs]:
-        objective, condition, decoded = self.config.objective, self.critic_condition(part), extra["reconstruction"]
+        objective, condition = self.config.objective, self.critic_condition(part)
         with self.accelerator.autocast():
             with torch.no_grad():
                 target = self.discriminator.features(part.images, condition).float()
-            features = self.discriminator.features(decoded, condition).float()
+            features = self.discriminator.features(fake, condition).float()
         similarity = (features - target).square().sum(dim=1)
         adversarial, logs = super().generator_loss(part, fake, extra)
-        pixels = reconstruction_error(objective.reconstruction, decoded, part.images)
+        pixels = reconstruction_error(objective.reconstruction, fake, part.images)
         loss = (similarity + pixels + objective.beta * extra["kl"]).mean() + objective.adversarial_weight * adversarial
         values = {"reconstruction": pixels.mean(), "similarity": similarity.mean(), "kl": extra["kl"].mean()}
         return loss, {**logs, **values}

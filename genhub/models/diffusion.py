@@ -31,6 +31,9 @@ class GenHubDiffusion(PriorModel):
         scheduler: arguments of ``DDIMScheduler``; ``prediction_type`` says what the network predicts.
         patch: side of the pixel patches that are moved into channels before the network and back after it. 2 makes it
             work on maps of half the side, about four times as cheap.
+        components: principal components of the patches that are noised and denoised in place of the pixels: a linear
+            first stage to latent diffusion (Rombach et al., 2022), which ``fit_components`` fits to images. What the
+            others hold is left out of all samples. None denoises the pixels.
         num_inference_steps: denoising steps of ``generate`` where it is not told another number.
         guidance_scale: of ``generate`` where it is not told another; 1 is none (Ho & Salimans, 2021).
         image_size, channels: of the square images.
@@ -50,12 +53,14 @@ class GenHubDiffusion(PriorModel):
         image_size: int,
         channels: int,
         class_names: Sequence[str] | None = None,
+        components: int | None = None,
     ) -> None:
         from diffusers import DDIMScheduler, UNet2DModel
 
         super().__init__(image_size=image_size, channels=channels, class_names=class_names)
         self.patch = check_whole(patch, "patch", 1, image_size)
-        self.scheduler = build(DDIMScheduler, scheduler, {}, "scheduler")
+        unbounded = {"clip_sample": False} if components else {}  # components, unlike pixels, have ranges of their own
+        self.scheduler = build(DDIMScheduler, scheduler, unbounded, "scheduler")
         if self.scheduler.config.prediction_type == "epsilon" and self.scheduler.alphas_cumprod[-1] == 0:
             raise ValueError(
                 "scheduler.prediction_type: with rescale_betas_zero_snr the first step sees pure noise, in which to "
@@ -63,9 +68,12 @@ class GenHubDiffusion(PriorModel):
             )
         self.num_inference_steps = self.check_steps(num_inference_steps)
         self.guidance_scale = check_guidance(guidance_scale)
-        self.latent_dim = math.prod(self.image_shape)
-        planes = channels * self.patch**2
-        fixed = {"sample_size": image_size // self.patch, "in_channels": planes, "out_channels": planes}
+        planes, side = channels * self.patch**2, image_size // self.patch
+        self.components = None if components is None else check_whole(components, "components", 1, planes)
+        self.sample_shape = self.image_shape if components is None else (components, side, side)
+        self.latent_dim = math.prod(self.sample_shape)
+        kept = components or planes
+        fixed = {"sample_size": side, "in_channels": kept, "out_channels": kept}
         fixed |= {"class_embed_type": "identity" if self.class_names else None, "num_class_embeds": None}
         self.unet = build(UNet2DModel, unet, fixed, "unet")
         depth = len(self.unet.config.block_out_channels)
@@ -78,14 +86,41 @@ class GenHubDiffusion(PriorModel):
             width = self.unet.time_embedding.linear_2.out_features
             self.class_embedding = nn.Linear(len(self.class_names), width, bias=False)
         self.unet.to(memory_format=torch.channels_last)
+        if self.components:
+            self.register_buffer("patch_mean", torch.zeros(planes))
+            self.register_buffer("patch_basis", torch.eye(components, planes))  # orthonormal rows
+
+    @torch.no_grad()
+    def fit_components(self, images: torch.Tensor) -> None:
+        """Take the principal components of the patches of signed images (n, C, H, W)."""
+        patches = F.pixel_unshuffle(images, self.patch).movedim(1, -1).flatten(0, -2).double()
+        self.patch_mean.copy_(patches.mean(dim=0))
+        _, vectors = torch.linalg.eigh(torch.cov(patches.T))  # in ascending order
+        self.patch_basis.copy_(vectors.flip(1)[:, : self.components].T)
+
+    def pack(self, images: torch.Tensor) -> torch.Tensor:
+        """Signed images (n, C, H, W) to what is noised and denoised, (n, *sample_shape)."""
+        if not self.components:
+            return images
+        centred = F.pixel_unshuffle(images, self.patch) - self.patch_mean[:, None, None]
+        return torch.einsum("kc,nchw->nkhw", self.patch_basis, centred)
+
+    def unpack(self, samples: torch.Tensor) -> torch.Tensor:
+        """The images (n, C, H, W) of samples (n, *sample_shape)."""
+        if not self.components:
+            return samples
+        centred = torch.einsum("kc,nkhw->nchw", self.patch_basis, samples)
+        return F.pixel_shuffle(centred + self.patch_mean[:, None, None], self.patch)
 
     def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
-        """What the network predicts of noisy images (n, C, H, W) at timesteps (n,): the same shape.
+        """What the network predicts of noisy samples (n, *sample_shape) at timesteps (n,): the same shape.
 
-        Which of noise, velocity or clean image it is says ``scheduler.config.prediction_type``.
+        Which of noise, velocity or clean sample it is says ``scheduler.config.prediction_type``.
         """
-        x = F.pixel_unshuffle(noisy, self.patch)  # (n, C·p², H/p, W/p)
         classes = self.class_embedding(condition) if self.class_names else None
+        if self.components:
+            return self.unet(noisy, timesteps, class_labels=classes).sample
+        x = F.pixel_unshuffle(noisy, self.patch)  # (n, C·p², H/p, W/p)
         return F.pixel_shuffle(self.unet(x, timesteps, class_labels=classes).sample, self.patch)
 
     def guided(
@@ -113,15 +148,15 @@ class GenHubDiffusion(PriorModel):
         """Noise (n, latent_dim) to images (n, C, H, W) in [-1, 1] by DDIM."""
         scheduler = type(self.scheduler).from_config(self.scheduler.config)  # set_timesteps changes it
         scheduler.set_timesteps(steps)
-        x = latents.reshape(-1, *self.image_shape)
+        x = latents.reshape(-1, *self.sample_shape)
         for i, timestep in enumerate(scheduler.timesteps):
             prediction = self.guided(x, timestep.to(x.device).expand(len(x)), condition, scale)
             # Guidance leads clean images out of range. They are clipped, and then the noise must be what remains of x.
             step = scheduler.step(prediction, timestep, x, use_clipped_model_output=True)
             x = step.prev_sample
             if callback is not None:
-                callback(i, x.float(), step.pred_original_sample.float())
-        return x.clamp(-1, 1)
+                callback(i, self.unpack(x).float(), self.unpack(step.pred_original_sample).float())
+        return self.unpack(x).clamp(-1, 1)
 
     @torch.no_grad()
     def generate(

@@ -103,7 +103,8 @@ class GenHubDiffusion(PriorModel):
         if not self.components:
             return images
         centred = F.pixel_unshuffle(images, self.patch) - self.patch_mean[:, None, None]
-        return torch.einsum("kc,nchw->nkhw", self.patch_basis, centred)
+        with torch.autocast(images.device.type, enabled=False):  # what a loss aims at stays in full precision
+            return torch.einsum("kc,nchw->nkhw", self.patch_basis, centred)
 
     def unpack(self, samples: torch.Tensor) -> torch.Tensor:
         """The images (n, C, H, W) of samples (n, *sample_shape)."""

@@ -73,7 +73,7 @@ class Dataset:
     Attributes:
         name, title: for links and for people.
         class_names: what its labels mean; empty if no bundled model says.
-        models: those to compare, in the order of their families.
+        models: those to show, in the order of their families.
         judge: name of the classifier that judges them, or None.
     """
 
@@ -82,6 +82,11 @@ class Dataset:
     class_names: tuple[str, ...]
     models: tuple[ModelInfo, ...]
     judge: str | None
+
+    @property
+    def compared(self) -> tuple[ModelInfo, ...]:
+        """Those that are set side by side: what never saw some classes is there to be tried out, not compared."""
+        return tuple(info for info in self.models if not info.excluded_classes)
 
     @functools.cached_property
     def source(self) -> ModelInfo | None:
@@ -164,7 +169,9 @@ def read_catalog() -> dict[str, Dataset]:
             name=name,
             title=TITLES.get(name, name),
             class_names=next((info.class_names for info in infos if info.class_names), ()),
-            models=tuple(sorted(models, key=lambda info: (order.index(info.model_class), info.name))),
+            models=tuple(
+                sorted(models, key=lambda info: (order.index(info.model_class), family_of(info) is HYBRID, info.name))
+            ),
             judge=next((info.name for info in infos if info.model_class == JUDGE), None),
         )
     return catalog

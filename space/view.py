@@ -67,12 +67,12 @@ def check_view(
     chosen = catalog[dataset]
     index = check_label(label, "label", chosen)
     seed, n, truncation = SEED.check(seed, "seed"), N.check(n, "n"), TRUNCATION.check(truncation, "truncation")
-    names = check_names(models, "models", [model.name for model in chosen.models])
+    names = check_names(models, "models", [model.name for model in chosen.compared])
     return View(dataset, index, seed, n, names, truncation)
 
 
 def read_models(text: str, dataset: Dataset, notes: list[str]) -> tuple[str, ...]:
-    known = [model.name for model in dataset.models]
+    known = [model.name for model in dataset.compared]
     if text.strip() == NONE:
         return ()
     asked = [part.strip() for part in text.split(",") if part.strip()]

@@ -51,7 +51,7 @@ def test_every_bundled_model_is_offered_or_judges():
 
 @pytest.mark.parametrize("dataset", CATALOG)
 def test_a_link_restores_its_view(dataset):
-    models = tuple(model.name for model in CATALOG[dataset].models)[:2]
+    models = tuple(model.name for model in CATALOG[dataset].compared)[:2]
     for label in (None, 3):
         view = View(dataset, label, MAX_SEED, 7, models)
         assert read_view(dict(parse_qsl(view.query(CATALOG))), CATALOG) == (view, [])
@@ -99,7 +99,7 @@ def test_odd_numbers_are_replaced_and_said(field, text, value):
 def test_unknown_names_fall_back_and_are_said(params):
     view, notes = read_view({"dataset": "digits", **params}, CATALOG)
     assert view.label is None
-    assert view.models == tuple(model.name for model in CATALOG[view.dataset].models)
+    assert view.models == tuple(model.name for model in CATALOG[view.dataset].compared)
     assert len(notes) == 1
 
 
@@ -163,7 +163,7 @@ def test_images_depend_on_seed_class_and_place_alone(engine, dataset):
 
     base, fewer = pixels(seed=5, n=6), pixels(seed=5, n=2)
     other_seed, other_class = pixels(seed=6, n=6), pixels(seed=5, n=6, **{"class": 7})
-    for model in CATALOG[dataset].models:
+    for model in CATALOG[dataset].compared:
         made = base[model.name].pixels
         assert made.shape == (6, *model.image_shape)
         assert made.float().std() > 5, "blank images"
@@ -190,7 +190,7 @@ def test_the_judge_is_asked_about_what_is_shown(engine):
 
 def test_an_autoencoder_reconstructs_the_images_beside_it(engine):
     for dataset in CATALOG.values():
-        for info in dataset.models:
+        for info in dataset.compared:
             if info.model_class == "GenHubAE":
                 view = View(dataset.name, 2, 9, 4, (dataset.source.name, info.name))
                 original, copied = engine.compare(view)
@@ -292,7 +292,7 @@ def test_work_is_kept_under_its_arguments(engine):
 
 @pytest.mark.parametrize("dataset", CATALOG)
 def test_a_closer_look_names_its_opinions(engine, dataset):
-    for info in CATALOG[dataset].models:
+    for info in CATALOG[dataset].compared:
         view = view_of(dataset, n=4, models=info.name)
         if abilities(info).slow:  # looked at once it is made
             assert look(engine, view, 99) is None

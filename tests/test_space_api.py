@@ -58,8 +58,8 @@ def test_the_first_response_has_images_and_loads_no_model(monkeypatch):
     web = TestClient(build())
     page = web.get("/")
     first = next(iter(CATALOG.values()))
-    assert page.text.count('src="data:image/png;base64,') == 10 * len(first.models)
-    assert page.text.count("precomputed") >= len(first.models)
+    assert page.text.count('src="data:image/png;base64,') == 10 * len(first.compared)
+    assert page.text.count("precomputed") >= len(first.compared)
     assert web.head("/").status_code == 200
 
 

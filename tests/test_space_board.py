@@ -16,6 +16,7 @@ from space.findings import findings
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
 from space.progress import frames_of, top_rows
+from space.sheets import sheets_of
 from space.shell import ASSETS
 
 CATALOG = read_catalog()
@@ -258,6 +259,20 @@ def test_findings_are_those_of_the_document():
     assert html.count("<li>") >= 5
     assert "study/" not in html, "a picture or a link that the page cannot follow"
     assert findings("MNI") == findings("Digits") == ""
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_the_comparison_class_by_class_is_shown(web, dataset):
+    found = sheets_of(CATALOG[dataset])
+    assert found.classes == CATALOG[dataset].class_names
+    assert "unkind to diffusion" in found.text
+    assert "<table>" in found.text
+    page = web.get("/leaderboard", params={"dataset": dataset}).text
+    assert page.count("class-sheet?") == 10
+    sheet = web.get("/class-sheet", params={"dataset": dataset, "class": found.classes[3]})
+    assert Image.open(io.BytesIO(sheet.content)).width == 8 * 2 * (CATALOG[dataset].models[0].image_shape[2] + 2) + 4
+    for wrong in ({}, {"dataset": dataset, "class": "../records.json"}, {"dataset": "digits", "class": "3"}):
+        assert web.get("/class-sheet", params=wrong).status_code == 404
 
 
 def test_the_moments_of_a_training_end_in_the_bundled_sheet():

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import gradio as gr
 from fastapi import Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from genhub import ModelInfo
 from space import charts
@@ -23,6 +23,7 @@ from space.fields import quoted
 from space.findings import findings
 from space.inference import Engine
 from space.progress import frames_of
+from space.sheets import path_of, sheets_of
 from space.shell import Page, respond
 
 PAGE = Page("leaderboard", "Leaderboard", "Every evaluated system, its figures, its cost and how it learned.")
@@ -71,6 +72,16 @@ def register(server: gr.Server, engine: Engine) -> None:
             return respond(PAGE, "empty.html", heading="Nothing evaluated yet", reason="No bundled model was measured.")
         choice, notes = read_choice(request.query_params, entries, engine.catalog)
         return respond(PAGE, "leaderboard.html", notes=notes, **page_values(choice, entries, engine.catalog))
+
+    @server.get("/class-sheet", include_in_schema=False)
+    def class_sheet(request: Request) -> Response:
+        """A sheet of the comparison, by dataset and class: no path leads anywhere else."""
+        dataset = engine.catalog.get(request.query_params.get("dataset", ""))
+        name = request.query_params.get("class", "")
+        found = sheets_of(dataset) if dataset else None
+        if found is None or name not in found.classes:
+            return Response("There is no such sheet.", status_code=404, media_type="text/plain")
+        return FileResponse(path_of(dataset, name), headers={"Cache-Control": "max-age=3600"})
 
     @server.get("/leaderboard.csv", include_in_schema=False)
     def table(request: Request) -> Response:
@@ -172,6 +183,7 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         "frames": frames_of(learner) if learner else [],
         "models": models,
         "findings": findings(catalog[choice.dataset].title) if choice.dataset in catalog else "",
+        "sheets": sheets_of(catalog[choice.dataset]) if choice.dataset in catalog else None,
         "reported": read_reported(choice.dataset),
         "csv": choice.link().replace("leaderboard?", "leaderboard.csv?", 1),
     }

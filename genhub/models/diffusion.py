@@ -152,7 +152,7 @@ class GenHubDiffusion(PriorModel):
         x = latents.reshape(-1, *self.sample_shape)
         for i, timestep in enumerate(scheduler.timesteps):
             prediction = self.guided(x, timestep.to(x.device).expand(len(x)), condition, scale)
-            # Guidance leads clean images out of range. They are clipped, and then the noise must be what remains of x.
+            # Guidance leads clean pixels out of range. They are clipped, and then the noise must be what remains of x.
             step = scheduler.step(prediction, timestep, x, use_clipped_model_output=True)
             x = step.prev_sample
             if callback is not None:

@@ -17,14 +17,16 @@ from space.pages import PAGES
 from space.shell import ASSETS, Page, respond, templates
 
 MAX_WAITING = 64
+MAX_SESSIONS = 100  # Gradio keeps a copy of its configuration for each, ten thousand of them unless told otherwise
 LOOK_AGAIN = 0.01  # seconds. Gradio's queue would look a thousand times a second, in the way of who computes
 NOWHERE = Page("nowhere", "No such page", "This address leads nowhere.")
 
 
 class Space(gr.Server):
-    """A Gradio server whose queue is bounded."""
+    """A Gradio server whose queue is bounded, and what it remembers of visitors: our pages keep nothing there."""
 
     def configure_app(self, blocks: gr.Blocks) -> None:
+        blocks.state_session_capacity = MAX_SESSIONS
         super().configure_app(blocks)
         queue = blocks._queue  # gr.Server offers no public way to say so
         queue.max_size = MAX_WAITING

@@ -16,7 +16,7 @@ import genhub
 from genhub import hub
 from space import precomputed
 from space.catalog import read_catalog
-from space.server import MAX_WAITING, build
+from space.server import MAX_SESSIONS, MAX_WAITING, build
 from space.shell import ASSETS
 from space.view import read_view
 
@@ -224,6 +224,15 @@ def test_the_queue_is_bounded_and_has_one_lane(served):
     assert set(lanes.values()) == {("quick", 1), ("patient", 1)}
     assert lanes["view"][0] == "quick"
     assert lanes["compare"][0] == "patient"
+
+
+def test_visitors_who_left_are_forgotten(served):
+    with TestClient(served) as web:
+        for _ in range(MAX_SESSIONS + 20):
+            joined = web.post("/gradio_api/call/models", json={"data": []})
+            with web.stream("GET", f"/gradio_api/call/models/{joined.json()['event_id']}") as answer:
+                assert "event: complete" in answer.read().decode()
+    assert 0 < len(served.get_blocks().state_holder.session_data) <= MAX_SESSIONS
 
 
 @pytest.mark.parametrize("query", ["seed=%00&n=%ff", "=&&&=", "dataset", "x" * 9000, None, 5, {"a": 1}, ["b"]])

@@ -4,7 +4,7 @@ import ctypes
 import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported: no request may leave the machine
-# Read when Gradio starts: it sums up its last ten thousand events after each one, 8 to 29 ms, for a page that is closed.
+# Read when Gradio starts. After each event it would sum up the last ten thousand, in 8 to 29 ms, for a closed page.
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 # Read when torch is imported: threads that spin for milliseconds while they wait crawl where others share the cores.

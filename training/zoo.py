@@ -1,0 +1,135 @@
+"""Write docs/zoo.md: every bundled model with what it reached, what it cost, and a sheet of its images.
+
+    python training/zoo.py
+
+Reads the records in genhub/pretrained and, for floor, ceiling and the reports' systems, the tables in docs/study.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+
+import genhub
+from training.checkpoints import write_text
+from training.model_records import SHORT_NAMES, read_json
+from training.protocol import require_comparable
+from training.tables import BOUNDS
+from training.wording import duration, spread
+
+ROOT = Path(__file__).resolve().parents[1]
+BASELINES = {"cifar10": "cifar10/cgan-1-exponential"}  # the reports' final choice
+FIGURES = {  # recorded name → (head of its column, how it is written)
+    "frechet_distance": ("Fréchet distance ↓", "{:.3g}"),
+    "class_accuracy": ("class accuracy ↑", "{:.1%}"),
+    "precision": ("precision ↑", "{:.2f}"),
+    "recall": ("recall ↑", "{:.2f}"),
+    "laplacian_ratio": ("sharpness (real = 1)", "{:.2f}"),
+    "memorized_share": ("copied (1 % is expected)", "{:.1%}"),
+    "reconstruction_mse": ("reconstruction error ↓", "{:.4f}"),
+}
+INTRODUCTION = """\
+# The zoo
+
+Every bundled model: what it reached, what it cost, and images that it made. Distances and shares are measured on the
+test images in the features of the dataset's judge, so that rows compare within a table and with nothing elsewhere.
+After the distance stands its standard error. Training time is that of a model's own stage: few-step models need their
+teacher besides, and stable-diffusion-mini its autoencoder. How the models were found is in
+[experiments](experiments.md); the reports' own systems at one budget are in [the study](study.md)."""
+
+
+def page() -> str:
+    """The whole page as Markdown. Raises ValueError where rows of one table were measured differently."""
+    infos = genhub.list_models()
+    datasets = sorted({name for info in infos for name in info.datasets}, key=lambda name: (name == "digits", name))
+    size = sum(path.stat().st_size for info in infos for path in info.folder.rglob("*.safetensors"))
+    parts = [INTRODUCTION, f"{len(infos)} models, {size / 1e6:.0f} MB of weights in half precision."]
+    for name in datasets:
+        parts += section(name, genhub.list_models(dataset=name))
+    return "\n\n".join(parts) + "\n"
+
+
+def section(dataset: str, infos: Sequence[genhub.ModelInfo]) -> list[str]:
+    """Heading, table, protocol and sheets of one dataset."""
+    records = {info.name: read_json(info.metrics_file, default={}) for info in infos}
+    judges = [info for info in infos if info.model_class == "GenHubClassifier"]
+    makers = [info for info in infos if info not in judges and records[info.name]]
+    rows = {info.name: row(info, records[info.name]) for info in makers} | studied(dataset)
+    require_comparable({name: found for name, found in rows.items() if found["protocol"]})
+    ranked = sorted(rows, key=lambda name: (rows[name]["metrics"].get("frechet_distance", float("inf")), name))
+    parts = [f"## {SHORT_NAMES.get(dataset, dataset)}", table({name: rows[name] for name in ranked})]
+    for judge in judges:
+        accuracy = records[judge.name]["metrics"]["accuracy"]
+        parts.append(f"The judge, {linked(judge.name)}, reads {accuracy:.1%} of the real test images rightly.")
+    shown = [name for name in ranked if rows[name]["card"]]
+    return parts + [f"{linked(name)}\n\n![sheet of {name}](../genhub/pretrained/{name}/samples.png)" for name in shown]
+
+
+def row(info: genhub.ModelInfo, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the table says of a bundled model."""
+    summary = read_json(info.folder / "training_summary.json", default={})
+    return {**record, "card": True, "images_seen": summary.get("images_seen"), "summary": summary}
+
+
+def studied(dataset: str) -> dict[str, dict[str, Any]]:
+    """Rows of a dataset's study that the zoo is held against: floor, ceiling and the reports' final choice, if done."""
+    study = read_json(ROOT / "docs" / "study" / f"{dataset}.json", default={"rows": []})
+    found = {}
+    for entry in study["rows"]:
+        if entry["system"] in (*BOUNDS, BASELINES.get(dataset)) and entry["metrics"]:
+            protocol = next((run["protocol"] for run in entry.get("runs", {}).values()), {})
+            summary = {key: entry[key] for key in ("parameters", "hardware") if key in entry}
+            if rate := entry.get("images_per_second"):
+                summary["train_seconds"] = entry["images_seen"] / rate
+            facts = {"card": False, "protocol": protocol, "summary": summary, "images_seen": entry.get("images_seen")}
+            found[entry["system"]] = {"metrics": entry["metrics"], "spread": entry["spread"], "cost": {}, **facts}
+    return found
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: a row per system; figures, then what training and an image cost."""
+    figures = {key: about for key, about in FIGURES.items() if any(key in found["metrics"] for found in rows.values())}
+    heads = ["", *(head for head, _ in figures.values()), "images seen", "training", "parameters", "per image"]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for name, found in rows.items():
+        cells = [linked(name) if found["card"] else name]
+        for key, (_, form) in figures.items():
+            value = found["metrics"].get(key)
+            error = spread(found["spread"].get(key)) if key == "frechet_distance" else ""
+            cells.append("–" if value is None else form.format(value).replace("%", " %") + error)
+        summary, cost = found["summary"], found["cost"]
+        took = duration(summary.get("train_seconds"))
+        parameters = cost.get("parameters") or sum(summary.get("parameters", {}).values())
+        cells.append(f"{found['images_seen']:,}" if found["images_seen"] else "–")
+        cells.append(f"{took}, {summary['hardware'].removesuffix(', x86_64')}" if took else "–")
+        cells.append(f"{parameters:,}" if parameters else "–")
+        milliseconds = 1000 * cost.get("seconds_per_image", 0)
+        cells.append(f"{milliseconds:.{1 if milliseconds < 10 else 0}f} ms" if milliseconds else "–")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def linked(name: str) -> str:
+    """A bundled model's name as a link to its card."""
+    return f"[{name}](../genhub/pretrained/{name}/README.md)"
+
+
+def main() -> int:
+    path = ROOT / "docs" / "zoo.md"
+    try:
+        write_text(path, page())
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

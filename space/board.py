@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from genhub import ModelInfo
-from space.catalog import FAMILIES, HYBRID, Dataset, Family, abilities, family_of
+from space.catalog import ALL_FAMILIES, Dataset, Family, abilities, family_of
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "docs" / "study"
@@ -26,7 +26,7 @@ ASKED, UNASKED = (
 BLIND = (*COPIES, *BOUNDS, "laplacian_ratio", "high_frequency_ratio")  # figures that need no judge
 BOUNDS_OF_ALL = ("floor", "ceiling")  # real images and noise, measured like samples
 WORDS = (  # how a system's name begins → slug of its family, the first that fits
-    *(("vae-gan", "hybrid"), ("vae", "vae"), ("beta-vae", "vae"), ("cvae", "vae"), ("ae", "ae"), ("cgan", "cgan")),
+    *(("vae-gan", "hybrid"), ("vae", "vae"), ("beta-vae", "vae"), ("cvae", "cvae"), ("ae", "ae"), ("cgan", "cgan")),
     *(("diffusion", "diffusion"), ("sd", "sd"), ("", "gan")),
 )
 Answer = float | Literal["missing", "senseless"]  # a figure, one that nobody measured, one that has no meaning
@@ -194,8 +194,8 @@ def study_entry(row: Mapping[str, Any], protocol: Mapping[str, Any]) -> Entry | 
     slug = (
         "" if name in BOUNDS_OF_ALL else next(slug for word, slug in WORDS if name.partition("/")[2].startswith(word))
     )
-    kinds = {family.slug: family for family in (*FAMILIES.values(), HYBRID)}
-    copies, labelled = slug in ("ae", "vae", "hybrid"), slug == "cgan" or name.endswith("cvae")
+    kinds = {family.slug: family for family in ALL_FAMILIES}
+    copies, labelled = slug in ("ae", "vae", "cvae", "hybrid"), slug in ("cgan", "cvae")
     return Entry(
         name=name,
         family=kinds.get(slug),

@@ -56,11 +56,17 @@ FAMILIES = {  # model class → family, in the order in which they are shown
         "Denoises in a small latent space, led by a sentence. The real ones are over a hundred times larger.",
     ),
 }
+CONDITIONAL_VAE = Family(
+    "cvae",
+    "Conditional VAE",
+    "A variational autoencoder that is told the class: its code is left with how the thing looks, not with what it is.",
+)
 HYBRID = Family(
     "hybrid",
     "VAE-GAN",
     "A variational autoencoder whose pictures a critic judges: it packs like one and is sharp like the other.",
 )
+ALL_FAMILIES = (*FAMILIES.values(), CONDITIONAL_VAE, HYBRID)
 FEW_STEPS = 4  # up to so many denoising steps a model answers as quickly as the others
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits"}  # in the order in which they are offered
 SOURCES = ("GenHubCGAN", "GenHubVAE", "GenHubGAN")  # whose images an autoencoder is given, best first
@@ -152,12 +158,13 @@ def family_of(info: ModelInfo) -> Family:
     """The family of a model that is offered. A VAE that is kept with a critic is a hybrid."""
     if info.model_class == "GenHubVAE" and (info.folder / "discriminator").is_dir():
         return HYBRID
+    if info.model_class == "GenHubVAE" and info.class_names:
+        return CONDITIONAL_VAE
     return FAMILIES[info.model_class]
 
 
 def read_catalog() -> dict[str, Dataset]:
     """The datasets that have at least one bundled model to compare, by name. Reads no weights."""
-    order = list(FAMILIES)
     found = list_models()
     offered = {name for info in found if info.model_class in FAMILIES for name in info.datasets}
     names = sorted(offered, key=dataset_rank)
@@ -169,12 +176,15 @@ def read_catalog() -> dict[str, Dataset]:
             name=name,
             title=TITLES.get(name, name),
             class_names=next((info.class_names for info in infos if info.class_names), ()),
-            models=tuple(
-                sorted(models, key=lambda info: (order.index(info.model_class), family_of(info) is HYBRID, info.name))
-            ),
+            models=tuple(sorted(models, key=rank)),
             judge=next((info.name for info in infos if info.model_class == JUDGE), None),
         )
     return catalog
+
+
+def rank(info: ModelInfo) -> tuple[int, int, str]:
+    """Where a model stands among those of its dataset: by class, and the families of a class in their order."""
+    return list(FAMILIES).index(info.model_class), ALL_FAMILIES.index(family_of(info)), info.name
 
 
 def dataset_rank(name: str) -> tuple[int, str]:

@@ -42,6 +42,14 @@ LESSONS = {  # a family's slug → its lesson
         ("image", "encoder", "mean and spread", "noise", "decoder", "copy"),
         "Kingma & Welling, 2014",
     ),
+    "cvae": Lesson(
+        "A variational autoencoder whose encoder and decoder are both told the class.",
+        "As for a VAE. The code need not say what is shown, so that it can spend its numbers on how.",
+        "It draws what it is asked for, and one code gives the same manner in every class.",
+        "As soft as a VAE. Where class and code disagree, it draws something between the two.",
+        ("image + class", "encoder", "code", "decoder + class", "copy"),
+        "Sohn et al., 2015",
+    ),
     "hybrid": Lesson(
         "A variational autoencoder with a critic behind it, which says whether a copy is good.",
         "The copy should look to the critic like the original, and the codes like plain noise.",

@@ -80,7 +80,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(theme):
     colors = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
     for ground in ("paper", "card", "tint"):
         assert contrast(colors["ink"], colors[ground]) >= 4.5
-    for text in ("soft", "accent", "ae", "vae", "gan", "cgan", "hybrid", "diffusion", "sd"):
+    for text in ("soft", "accent", "ae", "vae", "cvae", "gan", "cgan", "hybrid", "diffusion", "sd"):
         assert contrast(colors[text], colors["card"]) >= 4.5
     assert contrast(colors["soft"], colors["paper"]) >= 4.5
     for ground in ("paper", "card"):

@@ -70,7 +70,14 @@ def test_figures_of_two_judges_never_share_a_column(tmp_path):
 
 def test_a_study_says_what_its_rows_are(tmp_path):
     names = {"toys/cgan-1": "cgan", "toys/sadcgan-1": "gan", "toys/experiment-3": "gan", "toys/vae-gan": "hybrid"}
-    names |= {"toys/ae-dense": "ae", "toys/beta-vae": "vae", "toys/wgan-gp-1": "gan", "floor": None, "ceiling": None}
+    names |= {
+        "toys/ae-dense": "ae",
+        "toys/cvae": "cvae",
+        "toys/beta-vae": "vae",
+        "toys/wgan-gp-1": "gan",
+        "floor": None,
+        "ceiling": None,
+    }
     rows = study_entries(write_table(tmp_path, "aaa", **{name: {"fid": 1.0} for name in names}))
     assert {row.name: row.family and row.family.slug for row in rows} == names
     assert {row.name for row in rows if row.origin == "reference"} == {"floor", "ceiling"}

@@ -2,9 +2,9 @@
 
     python training/compare.py cifar10 --dataset FOLDER --output docs/comparison
 
-By default these are all bundled conditional models of the dataset: conditional GANs, diffusion models and Stable
-Diffusion. ``--models`` names others: folders, Hub ids, or a preset such as sd-turbo where a machine can run it. All are
-measured anew, in the same way and on equally many images.
+By default these are all bundled conditional models of the dataset: VAEs, GANs, diffusion models and Stable Diffusion.
+``--models`` names others: folders, Hub ids, or a preset such as sd-turbo where a machine can run it. All are measured
+anew, in the same way and on equally many images.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Entry:
 
 def bundled(dataset: str) -> list[str]:
     """Names of the bundled models that make images of a class of this dataset."""
-    makers = ("GenHubCGAN", "GenHubDiffusion", "GenHubStableDiffusion")
+    makers = ("GenHubVAE", "GenHubCGAN", "GenHubDiffusion", "GenHubStableDiffusion")
     found = [info for info in genhub.list_models(dataset=dataset) if info.model_class in makers and info.class_names]
     return [info.name for info in sorted(found, key=lambda info: (makers.index(info.model_class), info.name))]
 

@@ -111,7 +111,7 @@ class Entry:
     Attributes:
         name: as people type it.
         family: for its colour and name; None for rows that are no model (floor and ceiling).
-        origin: "bundled", "study", or "reference" for floor and ceiling.
+        origin: "bundled", "study", both for a run of the study that is bundled, or "reference" for floor and ceiling.
         dataset: its short name.
         figures: column → value.
         spreads: column → standard error, where recorded.
@@ -121,7 +121,7 @@ class Entry:
 
     name: str
     family: Family | None
-    origin: Literal["bundled", "study", "reference"]
+    origin: Literal["bundled", "study", "bundled, study", "reference"]
     dataset: str
     figures: Mapping[Column, float]
     spreads: Mapping[Column, float]
@@ -139,9 +139,13 @@ class Entry:
 
 
 def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entry]:
-    """All rows: the bundled models first, then those of the studies."""
+    """All rows: the bundled models first, then those of the studies. What was measured once stands there once."""
     bundled = [entry for data in catalog.values() for info in data.models if (entry := bundled_entry(info))]
-    return bundled + [entry for table in sorted(study.glob("*.json")) for entry in study_entries(table)]
+    studied = [entry for table in sorted(study.glob("*.json")) for entry in study_entries(table)]
+    rows, figures = [], [entry.figures for entry in studied]
+    for entry in bundled:
+        rows.append(dataclasses.replace(entry, origin="bundled, study") if entry.figures in figures else entry)
+    return rows + [entry for entry in studied if entry.figures not in [row.figures for row in rows]]
 
 
 def bundled_entry(info: ModelInfo) -> Entry | None:

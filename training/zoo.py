@@ -65,8 +65,8 @@ def section(dataset: str, infos: Sequence[genhub.ModelInfo]) -> list[str]:
     ranked = sorted(rows, key=lambda name: (rows[name]["metrics"].get("frechet_distance", float("inf")), name))
     parts = [f"## {SHORT_NAMES.get(dataset, dataset)}", table({name: rows[name] for name in ranked})]
     for judge in judges:
-        accuracy = records[judge.name]["metrics"]["accuracy"]
-        parts.append(f"The judge, {linked(judge.name)}, reads {accuracy:.1%} of the real test images rightly.")
+        accuracy = 100 * records[judge.name]["metrics"]["accuracy"]
+        parts.append(f"The judge, {linked(judge.name)}, reads {accuracy:.1f} % of the real test images rightly.")
     shown = [name for name in ranked if rows[name]["card"]]
     return parts + [f"{linked(name)}\n\n![sheet of {name}](../genhub/pretrained/{name}/samples.png)" for name in shown]
 

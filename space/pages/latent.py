@@ -129,7 +129,8 @@ def able(dataset: Dataset, task: str) -> list[ModelInfo]:
     """The models of a dataset that a task can be done with."""
     if task in ("sum", "projection"):
         labelled = dataset.source is not None and bool(dataset.source.class_names)
-        return dataset.able("reconstructs") if labelled else []
+        # What is told the class does not keep it in its codes: nothing to add up, no classes to tell apart.
+        return [info for info in dataset.able("reconstructs") if labelled and not info.class_names]
     walkers = [info for info in dataset.able("walks") if abilities(info).generates or dataset.source is not None]
     if task == "map":
         return [info for info in walkers if abilities(info).generates]

@@ -142,10 +142,11 @@ def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entr
     """All rows: the bundled models first, then those of the studies. What was measured once stands there once."""
     bundled = [entry for data in catalog.values() for info in data.models if (entry := bundled_entry(info))]
     studied = [entry for table in sorted(study.glob("*.json")) for entry in study_entries(table)]
-    rows, figures = [], [entry.figures for entry in studied]
-    for entry in bundled:
-        rows.append(dataclasses.replace(entry, origin="bundled, study") if entry.figures in figures else entry)
-    return rows + [entry for entry in studied if entry.figures not in [row.figures for row in rows]]
+    kept, again = [entry.figures for entry in bundled], [entry.figures for entry in studied]
+    marked = [
+        dataclasses.replace(entry, origin="bundled, study") if entry.figures in again else entry for entry in bundled
+    ]
+    return marked + [entry for entry in studied if entry.figures not in kept]
 
 
 def bundled_entry(info: ModelInfo) -> Entry | None:

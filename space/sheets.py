@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 
 from markupsafe import Markup
+from PIL import Image
 
 from space.board import ROOT
 from space.catalog import Dataset
@@ -17,10 +18,11 @@ FOLDER = ROOT / "docs" / "comparison"
 
 @dataclasses.dataclass(frozen=True)
 class Sheets:
-    """The table with its protocol and caveat as HTML, and the classes of which there is a sheet."""
+    """The table with its protocol and caveat as HTML, the classes of which there is a sheet, and the sheets' size."""
 
     text: Markup
     classes: tuple[str, ...]
+    size: tuple[int, int]
 
 
 @functools.cache
@@ -31,7 +33,8 @@ def sheets_of(dataset: Dataset) -> Sheets | None:
         return None
     _, _, body = document.read_text(encoding="utf-8").partition("\n")  # without its title
     classes = tuple(name for name in dataset.class_names if path_of(dataset, name).is_file())
-    return Sheets(to_html(body.partition("\n## ")[0]), classes)
+    size = Image.open(path_of(dataset, classes[0])).size if classes else (0, 0)
+    return Sheets(to_html(body.partition("\n## ")[0]), classes, size)
 
 
 def path_of(dataset: Dataset, class_name: str) -> Path:

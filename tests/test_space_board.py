@@ -287,6 +287,8 @@ def test_the_comparison_class_by_class_is_shown(web, dataset):
     page = web.get("/leaderboard", params={"dataset": dataset}).text
     assert page.count("class-sheet?") == 10
     sheet = web.get("/class-sheet", params={"dataset": dataset, "class": found.classes[3]})
+    assert Image.open(io.BytesIO(sheet.content)).size == found.size
+    assert f'width="{found.size[0]}"' in page
     assert Image.open(io.BytesIO(sheet.content)).width == 8 * 2 * (CATALOG[dataset].models[0].image_shape[2] + 2) + 4
     for wrong in ({}, {"dataset": dataset, "class": "../records.json"}, {"dataset": "digits", "class": "3"}):
         assert web.get("/class-sheet", params=wrong).status_code == 404

@@ -134,7 +134,7 @@ def able(dataset: Dataset, task: str) -> list[ModelInfo]:
     walkers = [info for info in dataset.able("walks") if abilities(info).generates or dataset.source is not None]
     if task == "map":
         return [info for info in walkers if abilities(info).generates]
-    return sorted(walkers, key=lambda info: (not info.class_names, not abilities(info).generates))
+    return sorted(walkers, key=lambda i: (i != dataset.source, not i.class_names, not abilities(i).generates))
 
 
 def is_told(info: ModelInfo, dataset: Dataset) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         GenHubDiscriminator,
         GenHubGAN,
         GenHubModel,
+        GenHubProjectedDiscriminator,
         GenHubVAE,
     )
     from genhub.stable_diffusion import GenHubStableDiffusion
@@ -35,6 +36,7 @@ __all__ = [
     "GenHubDiscriminator",
     "GenHubGAN",
     "GenHubModel",
+    "GenHubProjectedDiscriminator",
     "GenHubStableDiffusion",
     "GenHubVAE",
     "LoadError",

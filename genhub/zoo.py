@@ -46,6 +46,11 @@ class ModelInfo:
         own = self.folder / f"metrics-{self.dataset}.json"
         return own if own.is_file() else self.folder / "metrics.json"
 
+    @property
+    def is_judge(self) -> bool:
+        """Whether its dataset's figures rest on this classifier. Another one only helps in training."""
+        return self.model_class == "GenHubClassifier" and self.name == f"classifier-{self.dataset}"
+
     def for_dataset(self, name: str) -> ModelInfo:
         """What the model is to one of its datasets: the classes and, as thumbnails, the images of that one."""
         if self.dataset == name:

@@ -12,8 +12,6 @@ import genhub
 from genhub import ModelInfo, hub, list_models
 from genhub.models.latent import LatentModel
 
-JUDGE = "GenHubClassifier"
-
 
 @dataclasses.dataclass(frozen=True)
 class Family:
@@ -177,7 +175,7 @@ def read_catalog() -> dict[str, Dataset]:
             title=TITLES.get(name, name),
             class_names=next((info.class_names for info in infos if info.class_names), ()),
             models=tuple(sorted(models, key=rank)),
-            judge=next((info.name for info in infos if info.model_class == JUDGE), None),
+            judge=next((info.name for info in infos if info.is_judge), None),
         )
     return catalog
 

@@ -234,6 +234,8 @@ RATE = "expected more than 0, got"
         ("model.class", "GenHubCGan", "model.class: objective 'adversarial' cannot train 'GenHubCGan'; did you mean"),
         ("model", {"class": "GenHubCGAN", "stages": []}, "model.latent_dim: missing; the recipe must give it"),
         ("discriminator", None, "discriminator: objective 'adversarial' needs one; give its stages"),
+        ("discriminator", {"guide": "x"}, "discriminator.stages: missing; the recipe must give it"),
+        ("discriminator.guide", "x", "discriminator.heads: missing; the recipe must give it"),
         ("objective.beta", 2, "objective.beta: objective 'adversarial' does not use it; it uses clip, critic_steps"),
         ("optimizer.momentum", 0.9, "optimizer.momentum: optimizer 'adam' does not use it; it uses betas, lr, name"),
     ],

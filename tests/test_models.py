@@ -6,6 +6,7 @@ import copy
 import functools
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from genhub import (
     GenHubDiscriminator,
     GenHubGAN,
     GenHubModel,
+    GenHubProjectedDiscriminator,
 )
 from genhub.hub import PIPELINE, PRETRAINED
 from genhub.images import to_uint8
@@ -646,6 +648,45 @@ def test_a_discriminator_gives_one_logit_per_image(model):
     assert logits.shape == (3,)
     assert logits.std() > 0
     assert model.features(images, condition).dim() == 2
+
+
+def test_a_projected_discriminator_gives_one_logit_per_critic():
+    model = shared("discriminator-projected")
+    images, condition = pictures(model, 3), model.condition(1, 3)
+    logits = model(images, condition)
+    assert logits.shape == (3, 3)
+    seen = model.guide.blocks[0](images, None)
+    expected = [model.stages(images, condition), model.heads[0](seen)]
+    expected.append(model.heads[1](model.guide.blocks[1](seen, None), condition))
+    assert torch.equal(logits, torch.cat(expected, dim=1))
+
+
+def test_the_guide_is_frozen_and_no_deeper_than_its_heads():
+    model = copy.deepcopy(shared("discriminator-projected")).train()
+    assert len(model.guide.blocks) == 2, "the row after the deepest head does nothing"
+    assert not any(parameter.requires_grad for parameter in model.guide.parameters())
+    before = {key: value.clone() for key, value in model.guide.state_dict().items()}
+    model(pictures(model, 3), model.condition(1, 3)).sum().backward()
+    assert all(torch.equal(value, before[key]) for key, value in model.guide.state_dict().items()), "statistics moved"
+
+
+HEAD = [{"op": "flatten"}, {"op": "dense", "width": 1}]
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ([], "heads: expected a list of at least one head, got []"),
+        ([{"after": 1}], "heads[0]: expected a mapping of 'after' and 'stages'"),
+        ([{"after": 0, "stages": HEAD}], "heads[0].after: expected a whole number from 1 to 3, got 0"),
+        ([{"after": 4, "stages": HEAD}], "heads[0].after: expected a whole number from 1 to 3, got 4"),
+        ([{"after": 1, "stages": HEAD}, {"after": 1, "stages": HEAD[:1]}], "heads[1].stages: must end in one logit"),
+        ([{"after": 1, "stages": [{"op": "dens"}]}], "heads[0].stages[0].op: got 'dens'"),
+    ],
+)
+def test_odd_heads_are_refused(heads, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        GenHubProjectedDiscriminator(stages=HEAD, guide=tiny.CONV_ENCODER, heads=heads, **tiny.COLOUR)
 
 
 def test_every_class_is_covered():

@@ -2,13 +2,15 @@
 
 import copy
 import math
+import re
 
 import pytest
 import torch
 from accelerate import Accelerator
-from tiny_runs import reset_accelerate, tiny_recipe
+from tiny_runs import DISCRIMINATOR, reset_accelerate, tiny_recipe
 from torch import nn
 
+from genhub import GenHubClassifier
 from genhub.data import load_images
 from training.alarms import Alarms, Diverged, require_finite
 from training.augment import augment, diffaugment
@@ -17,7 +19,7 @@ from training.config import parse_config
 from training.ema import EMA
 from training.networks import build_networks
 from training.optimization import schedule_factor
-from training.settings import DataConfig, ScheduleConfig
+from training.settings import ConfigError, DataConfig, ScheduleConfig
 from training.train import OBJECTIVES
 
 CPU = torch.device("cpu")
@@ -85,6 +87,7 @@ CASES = [
     ("adversarial", {"r1": 1.0}, GAN_LOGS | {"r1"}),
     ("adversarial", {"diffaugment": ["color", "translation", "cutout"]}, GAN_LOGS),
     ("vae_gan", {}, GAN_LOGS | {"reconstruction", "similarity", "kl"}),
+    ("vae_gan", {"prior_share": 0.5}, GAN_LOGS | {"reconstruction", "similarity", "kl"}),
     ("vae_gan", {"adversarial_weight": 0.1, "loss": "hinge"}, GAN_LOGS | {"reconstruction", "similarity", "kl"}),
 ]
 
@@ -149,6 +152,46 @@ def test_clipped_weights():
     largest = max(parameter.abs().max().item() for parameter in setup.objective.discriminator.parameters())
     assert largest == pytest.approx(0.01)
     assert max(parameter.abs().max().item() for parameter in setup.objective.model.parameters()) > 0.01
+
+
+def guided(tmp_path, **changes):
+    """A recipe's discriminator with a head on a small classifier."""
+    rows = [{"op": "conv", "width": 4, "stride": 2, "kernel": 4, "norm": "batch", "act": "relu"}]
+    rows += [{"op": "flatten"}, {"op": "dense", "width": 10}]
+    torch.manual_seed(1)
+    guide = GenHubClassifier(stages=rows, image_size=8, channels=1, class_names=list("0123456789"))
+    guide.save_pretrained(tmp_path / "guide")
+    heads = [{"after": 1, "stages": [{"op": "flatten"}, {"op": "projection", "spectral": True}]}]
+    return {"stages": DISCRIMINATOR, "guide": str(tmp_path / "guide"), "heads": heads, **changes}
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": "wasserstein", "clip": 0.01}, {"loss": "hinge", "r1": 1.0}])
+def test_heads_on_a_guide_learn_and_the_guide_does_not(tmp_path, options):
+    setup = Setup(discriminator=guided(tmp_path), objective=options)
+    saved = GenHubClassifier.from_pretrained(tmp_path / "guide").stages.blocks[0].state_dict()
+    before = setup.weights()
+    setup.update()
+    critic = setup.objective.discriminator
+    assert {key: value.tolist() for key, value in critic.guide.blocks[0].state_dict().items()} == {
+        key: value.tolist() for key, value in saved.items()
+    }
+    moved = {name for name, value in setup.weights().items() if not torch.equal(value, before[name])}
+    for part in ("model.", "discriminator.stages.", "discriminator.heads.0."):
+        assert any(name.startswith(part) for name in moved), part
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"guide": "nothere"}, "discriminator.guide: nothere: no bundled model"),
+        ({"guide": "cgan-digits"}, "discriminator.guide: cgan-digits: holds a GenHubCGAN"),
+        ({"guide": "classifier-mnist"}, "discriminator.guide: classifier-mnist sees images of shape (1, 28, 28)"),
+        ({"heads": 3}, "discriminator: heads: expected a list"),
+    ],
+)
+def test_odd_guides_are_refused(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Setup(discriminator=guided(tmp_path, **change))
 
 
 def test_critic_steps_are_updates_of_their_own_batches():

@@ -14,6 +14,7 @@ from genhub import (
     GenHubDiscriminator,
     GenHubGAN,
     GenHubModel,
+    GenHubProjectedDiscriminator,
     GenHubVAE,
 )
 
@@ -100,6 +101,16 @@ MODELS: dict[str, Callable[[], GenHubModel]] = {
     "discriminator": lambda: GenHubDiscriminator(stages=[*CRITIC, {"op": "dense", "width": 1}], **COLOUR),
     "discriminator-conditional": lambda: GenHubDiscriminator(
         stages=[*CRITIC, {"op": "projection", "spectral": True}], class_names=CLASSES, **COLOUR
+    ),
+    "discriminator-projected": lambda: GenHubProjectedDiscriminator(
+        stages=[*CRITIC, {"op": "projection"}],
+        guide=[*CONV_ENCODER, {"op": "dense", "width": 3}],
+        heads=[
+            {"after": 1, "stages": [{"op": "global_pool"}, {"op": "dense", "width": 1}]},
+            {"after": 2, "stages": [{"op": "flatten"}, {"op": "projection"}]},
+        ],
+        class_names=CLASSES,
+        **COLOUR,
     ),
 }
 

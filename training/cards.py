@@ -36,6 +36,7 @@ PIPELINE_TAGS = {
     "GenHubStableDiffusion": "text-to-image",
     "GenHubClassifier": "image-classification",
     "GenHubDiscriminator": "image-classification",
+    "GenHubProjectedDiscriminator": "image-classification",
 }
 FAMILIES = {
     "GenHubAE": "autoencoder",
@@ -46,6 +47,7 @@ FAMILIES = {
     "GenHubStableDiffusion": "stable-diffusion",
     "GenHubClassifier": "classifier",
     "GenHubDiscriminator": "discriminator",
+    "GenHubProjectedDiscriminator": "discriminator",
 }
 MIXIN_TAGS = ("pytorch_model_hub_mixin", "model_hub_mixin")
 
@@ -148,7 +150,7 @@ def usage(records: Records, source: str) -> str:
             lines.append(f"image = images.to_signed({opened})  # (1, {channels}, {size}, {size}) in [-1, 1]")
             rebuilt = f"model.reconstruct(image{', labels=0' if classes else ''})"
             lines.append(f'images.save_png(images.to_uint8({rebuilt})[0], "rebuilt.png", scale=4)')
-        case "GenHubDiscriminator":
+        case "GenHubDiscriminator" | "GenHubProjectedDiscriminator":
             lines.append(f"print(model.image_shape)  # ({channels}, {size}, {size}): it takes such images in [-1, 1]")
         case "GenHubStableDiffusion":
             shape = f"(8, {channels}, {size}, {size})"

@@ -25,7 +25,7 @@ READS = {
     "latent_autoencoder": ("reconstruction", "beta"),
     "text_to_image": ("label_dropout", "min_snr"),
 }
-READS["vae_gan"] = (*READS["vae"], *READS["adversarial"], "adversarial_weight")
+READS["vae_gan"] = (*READS["vae"], *READS["adversarial"], "adversarial_weight", "prior_share")
 TRAINS = {
     "autoencoder": ("GenHubAE",),
     "vae": ("GenHubVAE",),
@@ -107,7 +107,9 @@ def check_networks(config: TrainConfig) -> None:
     allowed = ["class", *(name for name in signature if name not in ("self", *FROM_DATA))]
     sections = [("model", config.model, allowed)]
     if config.discriminator:
-        sections.append(("discriminator", config.discriminator, ["stages"]))
+        guided = config.discriminator.keys() & {"guide", "heads"}
+        keys = ["stages", "guide", "heads"] if guided else ["stages"]
+        sections.append(("discriminator", config.discriminator, keys))
     for section, values, keys in sections:
         for key in values:
             if key not in keys:
@@ -144,7 +146,7 @@ def check_ranges(config: TrainConfig) -> None:
         (ABOVE_ZERO, "more than 0", lambda x: 0 < x < math.inf),
         (NOT_NEGATIVE, "at least 0", lambda x: 0 <= x < math.inf),
         (SHARES, "at least 0 and less than 1", lambda x: 0 <= x < 1),
-        ("data.cutmix", "a share from 0 to 1", lambda x: 0 <= x <= 1),
+        ("data.cutmix objective.prior_share", "a share from 0 to 1", lambda x: 0 <= x <= 1),
         ("seed", "0…2³²−1", lambda x: 0 <= x < 2**32),
     )
     for keys, expected, holds in rules:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from genhub import hub
 from genhub.data import ImageSet, StreamedSet
 from genhub.errors import LoadError
 from genhub.images import to_signed
-from genhub.models import GenHubDiscriminator, GenHubModel
+from genhub.models import GenHubClassifier, GenHubDiscriminator, GenHubModel, GenHubProjectedDiscriminator
 from genhub.models.base import CLASSES, check_state
 from training.checks import PIPELINES
 from training.pipelines import LatentAutoencoder, TextToImage
 from training.settings import ConfigError, TrainConfig
 
+Discriminator = GenHubDiscriminator | GenHubProjectedDiscriminator
 FITTED = 10_000  # images that are enough to fit the components of their patches
 
 
-def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[GenHubModel, GenHubDiscriminator | None]:
+def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[GenHubModel, Discriminator | None]:
     """The model and, for adversarial objectives, its discriminator, with weights drawn. Raises ConfigError."""
     channels, size, _ = data.image_shape
     arguments = dict(config.model)
@@ -52,15 +54,42 @@ def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[G
         except LoadError as error:
             raise ConfigError(f"init_from: {error}") from error
         model.load_state_dict(source.state_dict())
-    if config.discriminator is None:
-        return model, None
+    return model, None if config.discriminator is None else build_discriminator(config, data)
+
+
+def build_discriminator(config: TrainConfig, data: ImageSet | StreamedSet) -> Discriminator:
+    """What the generator is trained against. Raises ConfigError."""
+    channels, size, _ = data.image_shape
     names = data.class_names if reads_label(config.discriminator) else None
+    arguments = {**config.discriminator, "image_size": size, "channels": channels, "class_names": names}
+    guide = load_guide(arguments["guide"], data) if "guide" in arguments else None
     try:
-        discriminator = GenHubDiscriminator(**config.discriminator, **shared, class_names=names)
+        if guide is None:
+            discriminator = GenHubDiscriminator(**arguments)
+        else:
+            arguments["guide"] = hub.read_config(hub.resolve(arguments["guide"]), arguments["guide"])["stages"]
+            discriminator = GenHubProjectedDiscriminator(**arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"discriminator: {error}") from error
     discriminator.initialize(config.init, config.init_std)
-    return model, discriminator
+    if guide is not None:
+        weights = guide.stages.state_dict()
+        discriminator.guide.load_state_dict({key: weights[key] for key in discriminator.guide.state_dict()})
+    return discriminator
+
+
+def load_guide(name: str, data: ImageSet | StreamedSet) -> GenHubClassifier:
+    """Raises ConfigError unless it is a classifier of images of this shape."""
+    try:
+        guide = GenHubClassifier.from_pretrained(name)
+    except (LoadError, TypeError) as error:
+        raise ConfigError(f"discriminator.guide: {error}") from error
+    if guide.image_shape != data.image_shape:
+        raise ConfigError(
+            f"discriminator.guide: {name} sees images of shape {guide.image_shape}, "
+            f"those of {data.source} are {data.image_shape}; choose one that was trained on such images"
+        )
+    return guide
 
 
 def build_pipeline(config: TrainConfig, data: ImageSet | StreamedSet) -> LatentAutoencoder | TextToImage:

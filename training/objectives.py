@@ -14,9 +14,10 @@ from torch import nn
 from genhub import images as im
 from genhub import losses
 from genhub.data import ImageSet
-from genhub.models import GenHubDiscriminator, GenHubModel, GenHubVAE
+from genhub.models import GenHubModel, GenHubVAE
 from training.augment import augment, cutmix, diffaugment
 from training.batches import Batches, Noise
+from training.networks import Discriminator
 from training.optimization import Updater
 from training.settings import TrainConfig
 
@@ -46,7 +47,7 @@ class Objective:
         config: TrainConfig,
         accelerator: Accelerator,
         model: GenHubModel,
-        discriminator: GenHubDiscriminator | None,
+        discriminator: Discriminator | None,
     ) -> None:
         self.config, self.accelerator = config, accelerator
         self.model, self.discriminator = model, discriminator
@@ -105,11 +106,15 @@ class Objective:
         return part.condition if self.model.class_names else None
 
     def autoencode(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-        """A VAE's images decoded from a sample of the posterior, and the KL divergence (n,)."""
-        condition = self.model_condition(part)
-        mean, log_variance = self.posterior(part.images, condition)
+        """A VAE's images decoded from ``sample_posterior``, and its KL divergence (n,)."""
+        latents, kl = self.sample_posterior(part)
+        return self.decode(latents, self.model_condition(part)), kl
+
+    def sample_posterior(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """A sample of a VAE's posterior for each image (n, latent_dim), and its KL divergence from the prior (n,)."""
+        mean, log_variance = self.posterior(part.images, self.model_condition(part))
         latents = mean + part.noise.normal(self.model.latent_dim) * torch.exp(0.5 * log_variance)
-        return self.decode(latents, condition), losses.kl_divergence(mean.float(), log_variance.float())
+        return latents, losses.kl_divergence(mean.float(), log_variance.float())
 
 
 class Autoencoder(Objective):
@@ -224,26 +229,37 @@ class Adversarial(Objective):
     @torch.no_grad()
     def clip_weights(self) -> None:
         if self.config.objective.clip:
-            for parameter in self.discriminator.parameters():
+            for parameter in self.updaters["discriminator"].parameters:
                 parameter.clamp_(-self.config.objective.clip, self.config.objective.clip)
 
 
 class VAEGAN(Adversarial):
-    """VAE whose reconstruction error is measured in a discriminator's features (Larsen et al., 2016)."""
+    """VAE whose reconstruction error is measured in a discriminator's features (Larsen et al., 2016).
+
+    Its fake images are reconstructions and, for ``prior_share`` of them, samples of the prior.
+    """
 
     def make_fake(self, part: Part) -> tuple[torch.Tensor, Logs]:
-        fake, kl = self.autoencode(part)
-        return fake, {"kl": kl}
+        share, condition = self.config.objective.prior_share, self.model_condition(part)
+        latents, kl = self.sample_posterior(part)
+        if not share:
+            decoded = fake = self.decode(latents, condition)
+        else:  # in one pass, so that batch norm treats both alike
+            latents = torch.cat([latents, part.noise.normal(self.model.latent_dim)])
+            both = self.decode(latents, None if condition is None else condition.repeat(2, 1))
+            decoded, sampled = both.chunk(2)
+            fake = torch.where(part.noise.uniform(1, 1, 1) < share, sampled, decoded)
+        return fake, {"decoded": decoded, "kl": kl}
 
     def generator_loss(self, part: Part, fake: torch.Tensor, extra: Logs) -> tuple[torch.Tensor, Logs]:
-        objective, condition = self.config.objective, self.critic_condition(part)
+        objective, condition, decoded = self.config.objective, self.critic_condition(part), extra["decoded"]
         with self.accelerator.autocast():
             with torch.no_grad():
                 target = self.discriminator.features(part.images, condition).float()
-            features = self.discriminator.features(fake, condition).float()
+            features = self.discriminator.features(decoded, condition).float()
         similarity = (features - target).square().sum(dim=1)
         adversarial, logs = super().generator_loss(part, fake, extra)
-        pixels = reconstruction_error(objective.reconstruction, fake, part.images)
+        pixels = reconstruction_error(objective.reconstruction, decoded, part.images)
         loss = (similarity + pixels + objective.beta * extra["kl"]).mean() + objective.adversarial_weight * adversarial
         values = {"reconstruction": pixels.mean(), "similarity": similarity.mean(), "kl": extra["kl"].mean()}
         return loss, {**logs, **values}

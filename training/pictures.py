@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,12 @@ def draw_study(output: Path, folder: Path) -> list[Path]:
     prefix = next(iter(runs)).split("/")[0]
     folder.mkdir(parents=True, exist_ok=True)
     finals = {system: run / "final" for system, run in runs.items() if (run / "metrics.json").is_file()}
-    logs = {system: read_log(run) for system, run in runs.items()}
+    logs = {system: read_log(run / "log.jsonl") for system, run in runs.items()}
     logs = {system: lines for system, lines in logs.items() if lines}
     made = [folder / f"{prefix}-{kind}.png" for kind in ("samples", "losses", "quality")]
     draw_samples(finals, made[0])
     draw_losses(logs, made[1])
-    draw_quality(logs, made[2])
+    draw_quality({system: quality(lines) for system, lines in logs.items()}, made[2], "images seen")
     return made
 
 
@@ -109,17 +109,16 @@ def axes_legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
     return list(found.values()), list(found)
 
 
-def draw_quality(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """The probe's Fréchet distance over the images seen; the best systems have a colour.
+def draw_quality(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path, over: str) -> None:
+    """The probe's Fréchet distance ``over`` what the points' first numbers are; the best systems have a colour.
 
-    ``logs`` is ordered, the best first.
+    ``curves`` is ordered, the best first.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    curves = {system: quality(lines) for system, lines in logs.items()}
     curves = {system: points for system, points in curves.items() if points}
     for place, (system, points) in enumerate(curves.items()):
         leading = place < HIGHLIGHTED
@@ -131,7 +130,7 @@ def draw_quality(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         ticks("{x:g}")  # not as powers of ten
-    axes.set_xlabel("images seen")
+    axes.set_xlabel(over)
     axes.set_ylabel("Fréchet distance of 2,000 samples")
     axes.legend(fontsize=9)
     save(figure, path)

@@ -27,8 +27,8 @@ SPREAD = (
 
 def find_judge(dataset: str, image_shape: tuple[int, int, int]) -> GenHubClassifier | None:
     """The bundled classifier for a dataset of this image shape, or None."""
-    for info in genhub.list_models(dataset=dataset, model_class="GenHubClassifier"):
-        if info.image_shape == tuple(image_shape):
+    for info in genhub.list_models(dataset=dataset):
+        if info.is_judge and info.image_shape == tuple(image_shape):
             return GenHubClassifier.from_pretrained(info.name)
     return None
 

@@ -68,7 +68,7 @@ class TrialRun(Run):
     def resume(self) -> None:
         super().resume()
         best = math.inf
-        for line in read_log(self.folder):
+        for line in read_log(self.folder / "log.jsonl"):
             if "quality" in line:
                 best = min(best, line["quality"])
                 self.report(line["step"], best)

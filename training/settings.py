@@ -67,6 +67,8 @@ class ObjectiveConfig:
         reconstruction: autoencoder and VAE: ``mse``, ``l1`` or ``bce`` (of pixels in [0, 1]), summed per image.
         beta: weight of the KL divergence (Higgins et al., 2017).
         adversarial_weight: weight of the generator's adversarial loss in ``vae_gan``.
+        prior_share: share of the discriminator's fake images that are samples of the prior in ``vae_gan``; the others
+            are reconstructions. Larsen et al. (2016) show it as many of both.
         label_smoothing: classifier: share of the target spread over all classes.
         critic_steps: discriminator updates per generator update.
         clip: Wasserstein GAN: critic weights are clipped to ±clip after each update; 0 leaves them.
@@ -97,6 +99,7 @@ class ObjectiveConfig:
     reconstruction: Literal["mse", "l1", "bce"] = "mse"
     beta: float = 1.0
     adversarial_weight: float = 1.0
+    prior_share: float = 0.0
     label_smoothing: float = 0.0
     critic_steps: int = 1
     clip: float = 0.0
@@ -144,7 +147,8 @@ class TrainConfig:
         dataset: ``digits``, a Hub id, a folder of parquet files or a folder of images.
         model: ``class`` and its constructor arguments; image_size, channels and, where a row reads the label,
             class_names come from the data.
-        discriminator: constructor arguments of a GenHubDiscriminator, for the adversarial objectives.
+        discriminator: ``stages`` of a GenHubDiscriminator, for the adversarial objectives; for a
+            GenHubProjectedDiscriminator also ``guide``, a classifier by bundled name, folder or Hub id, and ``heads``.
         objective, data, schedule: see their own classes. optimizer, discriminator_optimizer: one per network.
         init, init_std: how weights are drawn, see ``GenHubModel.initialize``.
         init_from: a model whose weights the run starts from instead: bundled name, folder or Hub id.

@@ -63,7 +63,7 @@ def collect(output: Path) -> list[dict[str, Any]]:
 def read_run(folder: Path, budget: int) -> dict[str, Any]:
     """What one run folder tells: its state, its record of metrics, its facts, losses and alarms."""
     run: dict[str, Any] = {"run": folder.parent.name, "record": {}, "facts": {}, "status": "unfinished"}
-    lines = read_log(folder)
+    lines = read_log(folder / "log.jsonl")
     run["losses"], run["alarms"] = mean_losses(lines), count_alarms(lines)
     failure = folder.with_name(f"{folder.name}.failed")
     if (folder / "metrics.json").is_file():
@@ -81,9 +81,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a half-written last one is left out."""
-    path = folder / "log.jsonl"
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log, none where there is no file; a half-written last one is left out."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in text.split("\n")[:-1]]
 

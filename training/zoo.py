@@ -58,15 +58,16 @@ def page() -> str:
 def section(dataset: str, infos: Sequence[genhub.ModelInfo]) -> list[str]:
     """Heading, table, protocol and sheets of one dataset."""
     records = {info.name: read_json(info.metrics_file, default={}) for info in infos}
-    judges = [info for info in infos if info.model_class == "GenHubClassifier"]
-    makers = [info for info in infos if info not in judges and records[info.name]]
+    classifiers = [info for info in infos if info.model_class == "GenHubClassifier"]
+    makers = [info for info in infos if info not in classifiers and records[info.name]]
     rows = {info.name: row(info, records[info.name]) for info in makers} | studied(dataset)
     require_comparable({name: found for name, found in rows.items() if found["protocol"]})
     ranked = sorted(rows, key=lambda name: (rows[name]["metrics"].get("frechet_distance", float("inf")), name))
     parts = [f"## {SHORT_NAMES.get(dataset, dataset)}", table({name: rows[name] for name in ranked})]
-    for judge in judges:
-        accuracy = 100 * records[judge.name]["metrics"]["accuracy"]
-        parts.append(f"The judge, {linked(judge.name)}, reads {accuracy:.1f} % of the real test images rightly.")
+    for info in classifiers:
+        who = "The judge" if info.is_judge else "The guide of projected GANs, which judges nothing"
+        accuracy = 100 * records[info.name]["metrics"]["accuracy"]
+        parts.append(f"{who}, {linked(info.name)}, reads {accuracy:.1f} % of the real test images rightly.")
     shown = [name for name in ranked if rows[name]["card"]]
     return parts + [f"{linked(name)}\n\n![sheet of {name}](../genhub/pretrained/{name}/samples.png)" for name in shown]
 

@@ -5,6 +5,7 @@ from genhub.models.base import GenHubModel
 from genhub.models.classifier import GenHubClassifier
 from genhub.models.diffusion import GenHubDiffusion
 from genhub.models.gan import GenHubCGAN, GenHubDiscriminator, GenHubGAN
+from genhub.models.projected import GenHubProjectedDiscriminator
 
 __all__ = [
     "GenHubAE",
@@ -14,5 +15,6 @@ __all__ = [
     "GenHubDiscriminator",
     "GenHubGAN",
     "GenHubModel",
+    "GenHubProjectedDiscriminator",
     "GenHubVAE",
 ]

@@ -1,0 +1,68 @@
+"""Runs held against each other by time."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from training import curves
+
+
+def write_run(folder, name, pace, distances, accuracy=None):
+    """A log of 100 steps of 64 images between checkpoints, each step taking ``pace`` seconds."""
+    lines = []
+    for i, distance in enumerate(distances, 1):
+        step = 100 * i
+        for logged in (step - 50, step):
+            lines.append({"step": logged, "images": 64 * logged, "seconds": pace * logged, "generator_loss": 1.0})
+        judged = {"probe_frechet_distance": distance}
+        lines.append(
+            {"step": step, "quality": distance, **judged, **({"probe_class_accuracy": accuracy} if accuracy else {})}
+        )
+    path = folder / name / "log.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path.parent)
+
+
+def rows(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+
+
+def test_the_table_tells_the_best_so_far_at_equal_times(tmp_path, capsys):
+    slow = write_run(tmp_path, "slow", 1.2, [8.0, 4.0, 2.0], accuracy=0.5)  # a checkpoint every 2 minutes
+    fast = write_run(tmp_path, "fast", 0.6, [9.0, 3.0, 5.0])  # every minute, and the last is worse
+    assert curves.main([slow, fast]) == 0
+    head, _, *lines = rows(capsys.readouterr().out)
+    assert head == ["minutes", slow, fast]
+    found = {float(minutes): cells for minutes, *cells in lines}
+    assert list(found) == [0.5 * i for i in range(1, 13)], "as long as the longest run"
+    assert found[0.5] == ["–", "–"]
+    assert found[1.0] == ["–", "9 after 6 k images"]
+    assert found[2.0] == ["8, 50.0 % after 6 k images", "3 after 13 k images"]
+    assert found[3.0][1] == "3 after 13 k images", "the best weights are kept"
+    assert found[6.0] == ["2, 50.0 % after 19 k images", "–"], "it ended after three minutes"
+
+
+def test_bundled_models_have_their_curve_and_it_can_be_drawn(tmp_path, capsys):
+    path = tmp_path / "curves.png"
+    assert curves.main(["cgan-digits", "cgan-mnist", "--output", str(path)]) == 0
+    assert "cgan-digits | cgan-mnist" in capsys.readouterr().out
+    with Image.open(path) as picture:
+        assert picture.width > 300
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nothere", "error: nothere: no bundled model"),
+        ("diffusion-mnist", "error: diffusion-mnist: its log has no Fréchet distances"),
+        ("ae-mnist", "error: ae-mnist: its log has no Fréchet distances"),
+    ],
+)
+def test_what_has_no_curve_is_one_error(given, message, capsys):
+    assert curves.main([given]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message)
+    assert captured.err.count("\n") == 1
+    assert not captured.out

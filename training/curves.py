@@ -1,0 +1,101 @@
+"""Hold runs against each other by time: ``python training/curves.py runs/my-run projected-gan-cifar10``.
+
+A run folder, or a bundled model or model folder with its training log. Prints what each had reached after as many
+minutes, and draws it with ``--output curves.png``. The figures are those of the checkpoints: 2,000 samples against
+2,000 held-out images in the features of the judge of that day; they compare with each other, not with metrics.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+
+import numpy as np
+
+from genhub import LoadError, hub
+from training.pictures import draw_quality
+from training.tables import read_log
+
+ROWS = 12  # of the printed table
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A checkpoint: the training time in minutes and the images seen until then, and what it was judged to be."""
+
+    minutes: float
+    images: int
+    frechet_distance: float
+    class_accuracy: float | None
+
+
+def read_curve(given: str) -> list[Point]:
+    """The checkpoints of a run folder, a model folder or a bundled model. Raises LoadError where there are none."""
+    folder = Path(given).expanduser()
+    path = folder / "log.jsonl"
+    if not path.is_file():
+        path = hub.resolve(given) / "training_log.jsonl"
+    lines = read_log(path)
+    timed = [(line["step"], line["seconds"], line["images"]) for line in lines if "seconds" in line]
+    judged = [line for line in lines if "probe_frechet_distance" in line]
+    if not timed or not judged:
+        raise LoadError(
+            f"{given}: its log has no Fréchet distances; GANs, VAEs and distilled models with a judge log them"
+        )
+    steps, seconds, images = zip(*timed, strict=True)
+    return [
+        Point(
+            float(np.interp(line["step"], steps, seconds)) / 60,
+            round(np.interp(line["step"], steps, images)),
+            line["probe_frechet_distance"],
+            line.get("probe_class_accuracy"),
+        )
+        for line in judged
+    ]
+
+
+def table(curves: Mapping[str, Sequence[Point]]) -> str:
+    """Markdown: what each run's best checkpoint so far had reached at evenly spaced times."""
+    end = max(points[-1].minutes for points in curves.values())
+    lines = [f"| minutes | {' | '.join(curves)} |", "|" + "---|" * (1 + len(curves))]
+    for minutes in np.linspace(0, end, ROWS + 1)[1:]:
+        cells = [f"{minutes:.3g}"]
+        for points in curves.values():
+            reached = [point for point in points if point.minutes <= minutes + 1e-9]
+            ended = minutes > points[-1].minutes + end / ROWS
+            cells.append("–" if not reached or ended else written(min(reached, key=lambda p: p.frechet_distance)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def written(point: Point) -> str:
+    accuracy = "" if point.class_accuracy is None else f", {point.class_accuracy:.1%}".replace("%", " %")
+    return f"{point.frechet_distance:.3g}{accuracy} after {point.images / 1000:,.0f} k images"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", help="run folders, model folders or bundled models")
+    parser.add_argument("--output", type=Path, help="also draw the Fréchet distances to this PNG")
+    options = parser.parse_args(argv)
+    try:
+        curves = {given: read_curve(given) for given in options.runs}
+    except LoadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table(curves))
+    if options.output:
+        points = {name: [(p.minutes, p.frechet_distance) for p in found] for name, found in curves.items()}
+        draw_quality(points, options.output, "minutes of training")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -19,7 +19,10 @@ MOST = 3  # classes that the judge's opinion lists
 
 @dataclasses.dataclass(frozen=True)
 class Opinion:
-    """What the critic of a GAN says of an image: its logit, and its place among those beside it (1 is most real)."""
+    """What the critic of a GAN says of an image: its logit, and its place among those beside it (1 is most real).
+
+    A projected discriminator consists of several critics; their mean speaks.
+    """
 
     logit: float
     place: int
@@ -95,5 +98,7 @@ def opinion(engine: Engine, dataset: Dataset, result: Result, labels: tuple[int,
     if critic.image_shape != tuple(result.pixels.shape[1:]):
         return None
     condition = critic.condition(list(labels) if critic.class_names else None, len(result.pixels))
-    logits = critic(to_signed(result.pixels).to(critic.device), condition).cpu()
+    logits = (
+        critic(to_signed(result.pixels).to(critic.device), condition).cpu().reshape(len(result.pixels), -1).mean(dim=1)
+    )
     return Opinion(logits[i].item(), int((logits > logits[i]).sum()) + 1, len(logits))

@@ -36,7 +36,7 @@ class Engine:
         self.catalog = catalog
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.models: dict[tuple[str, str], Any] = {}
-        self.critics: dict[str, genhub.GenHubDiscriminator] = {}
+        self.critics: dict[str, genhub.GenHubModel] = {}
         self.timed: set[tuple[str, int]] = set()  # models and numbers of images that were asked for before
         self.results: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
         self.lane = Lane()
@@ -153,10 +153,10 @@ class Engine:
             self.models[dataset, name] = model.for_dataset(dataset) if several else model.to(self.device)
         return self.models[dataset, name]
 
-    def critic(self, name: str) -> genhub.GenHubDiscriminator:
-        """The critic that is kept with a model. In the lane only. Raises LoadError where there is none."""
+    def critic(self, name: str) -> genhub.GenHubModel:
+        """The critic of either class that is kept with a model. In the lane only. Raises LoadError without one."""
         if name not in self.critics:
-            critic = genhub.GenHubDiscriminator.from_pretrained(name, subfolder="discriminator", local_files_only=True)
+            critic = genhub.GenHubModel.from_pretrained(name, subfolder="discriminator", local_files_only=True)
             self.critics[name] = critic.to(self.device)
         return self.critics[name]
 

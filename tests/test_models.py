@@ -659,6 +659,7 @@ def test_a_projected_discriminator_gives_one_logit_per_critic():
     expected = [model.stages(images, condition), model.heads[0](seen)]
     expected.append(model.heads[1](model.guide.blocks[1](seen, None), condition))
     assert torch.equal(logits, torch.cat(expected, dim=1))
+    assert torch.equal(model.features(images), torch.cat([part.flatten(1) for part in model.look(images)[1:]], dim=1))
 
 
 def test_the_guide_is_frozen_and_no_deeper_than_its_heads():
@@ -706,7 +707,7 @@ def test_bundled_folders_are_complete_repositories():
         assert model.metadata["name"] == folder.name
         assert all(torch.isfinite(value).all() for value in model.state_dict().values()), folder
         if (folder / "discriminator").is_dir():
-            critic = GenHubDiscriminator.from_pretrained(folder.name, subfolder="discriminator")
+            critic = GenHubModel.from_pretrained(folder.name, subfolder="discriminator")
             assert critic.image_shape == model.image_shape
 
 

@@ -9,7 +9,7 @@ import torch
 
 from genhub.models.base import GenHubModel, Labels
 from genhub.models.latent import MAX_LATENT_DIM, PriorModel, check_whole
-from genhub.stages import Stack
+from genhub.stages import Shape, Stack
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -80,9 +80,7 @@ class GenHubDiscriminator(GenHubModel):
         self, *, stages: Rows, image_size: int, channels: int, class_names: Sequence[str] | None = None
     ) -> None:
         super().__init__(image_size=image_size, channels=channels, class_names=class_names)
-        self.stages = Stack(stages, self.image_shape, self.num_classes)
-        if self.stages.shape != (1,):
-            raise ValueError(f"stages: must end in one logit, shape (1,); end in {self.stages.shape}")
+        self.stages = critic(stages, self.image_shape, self.num_classes)
 
     def forward(self, images: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         """Images (n, C, H, W) in [-1, 1] to logits (n,): large for what looks real."""
@@ -91,3 +89,11 @@ class GenHubDiscriminator(GenHubModel):
     def features(self, images: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         """What the last row reads, (n, f): the representation that a VAE-GAN compares images in."""
         return self.stages.features(images, condition)
+
+
+def critic(rows: Rows, shape: Shape, num_classes: int | None, where: str = "stages") -> Stack:
+    """A stack that ends in one logit. Raises ValueError for another one."""
+    stack = Stack(rows, shape, num_classes, where)
+    if stack.shape != (1,):
+        raise ValueError(f"{where}: must end in one logit, shape (1,); end in {stack.shape}")
+    return stack

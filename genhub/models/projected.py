@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from genhub.models.base import GenHubModel
-from genhub.models.gan import Rows
+from genhub.models.gan import Rows, critic
 from genhub.models.latent import check_whole
-from genhub.stages import Shape, Stack
+from genhub.stages import Stack
 
 
 class GenHubProjectedDiscriminator(GenHubModel):
@@ -75,14 +75,6 @@ class GenHubProjectedDiscriminator(GenHubModel):
         for block in self.guide.blocks:
             seen.append(block(seen[-1], None))
         return seen
-
-
-def critic(rows: Rows, shape: Shape, num_classes: int | None, where: str) -> Stack:
-    """Raises ValueError unless the rows end in one logit."""
-    stack = Stack(rows, shape, num_classes, where)
-    if stack.shape != (1,):
-        raise ValueError(f"{where}: must end in one logit, shape (1,); end in {stack.shape}")
-    return stack
 
 
 def depth(head: Any, where: str, rows: int) -> int:

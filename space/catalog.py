@@ -65,6 +65,18 @@ HYBRID = Family(
     "A variational autoencoder whose pictures a critic judges: it packs like one and is sharp like the other.",
 )
 ALL_FAMILIES = (*FAMILIES.values(), CONDITIONAL_VAE, HYBRID)
+GUIDED = {  # slug → the same kind of model with critics that also look through a frozen classifier
+    "cgan": Family(
+        "cgan",
+        "Projected GAN",
+        "A conditional GAN whose critics also look through a trained classifier, which notices a wrong class early.",
+    ),
+    "hybrid": Family(
+        "hybrid",
+        "Projected VAE-GAN",
+        "A VAE-GAN whose critics also look through a trained classifier, and see what random codes become.",
+    ),
+}
 FEW_STEPS = 4  # up to so many denoising steps a model answers as quickly as the others
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits"}  # in the order in which they are offered
 SOURCES = ("GenHubCGAN", "GenHubVAE", "GenHubGAN")  # whose images an autoencoder is given, best first
@@ -154,11 +166,24 @@ def steps_of(info: ModelInfo) -> int | None:
 
 def family_of(info: ModelInfo) -> Family:
     """The family of a model that is offered. A VAE that is kept with a critic is a hybrid."""
-    if info.model_class == "GenHubVAE" and (info.folder / "discriminator").is_dir():
-        return HYBRID
-    if info.model_class == "GenHubVAE" and info.class_names:
-        return CONDITIONAL_VAE
-    return FAMILIES[info.model_class]
+    family, critic = FAMILIES[info.model_class], critic_class(info)
+    if info.model_class == "GenHubVAE" and critic:
+        family = HYBRID
+    elif info.model_class == "GenHubVAE" and info.class_names:
+        family = CONDITIONAL_VAE
+    return GUIDED.get(family.slug, family) if critic == "GenHubProjectedDiscriminator" else family
+
+
+@functools.cache
+def critic_class(info: ModelInfo) -> str | None:
+    """The class of the critic that is kept with a model, "unknown" for a damaged one; None where there is none."""
+    folder = info.folder / "discriminator"
+    if not folder.is_dir():
+        return None
+    try:
+        return str(hub.read_config(folder, info.name).get("class"))
+    except genhub.LoadError:
+        return "unknown"
 
 
 def read_catalog() -> dict[str, Dataset]:
@@ -182,7 +207,8 @@ def read_catalog() -> dict[str, Dataset]:
 
 def rank(info: ModelInfo) -> tuple[int, int, str]:
     """Where a model stands among those of its dataset: by class, and the families of a class in their order."""
-    return list(FAMILIES).index(info.model_class), ALL_FAMILIES.index(family_of(info)), info.name
+    slugs = [family.slug for family in ALL_FAMILIES]
+    return list(FAMILIES).index(info.model_class), slugs.index(family_of(info).slug), info.name
 
 
 def dataset_rank(name: str) -> tuple[int, str]:

@@ -33,7 +33,10 @@ def sheets_of(dataset: Dataset) -> Sheets | None:
         return None
     _, _, body = document.read_text(encoding="utf-8").partition("\n")  # without its title
     classes = tuple(name for name in dataset.class_names if path_of(dataset, name).is_file())
-    size = Image.open(path_of(dataset, classes[0])).size if classes else (0, 0)
+    size = (0, 0)
+    if classes:
+        with Image.open(path_of(dataset, classes[0])) as picture:
+            size = picture.size
     return Sheets(to_html(body.partition("\n## ")[0]), classes, size)
 
 

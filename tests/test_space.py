@@ -1,5 +1,6 @@
 """The Space without a browser: its inference layer, its links, its API, its first response."""
 
+import dataclasses
 import io
 import shutil
 import threading
@@ -17,7 +18,7 @@ from PIL import Image
 import genhub
 from space import inference, zerogpu
 from space.cards import count, duration
-from space.catalog import abilities, read_catalog
+from space.catalog import abilities, family_of, read_catalog
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -38,10 +39,12 @@ def view_of(dataset, **fields):
 # -- what there is ----------------------------------------------------------------------------------------------------
 
 
-def test_every_bundled_model_is_offered_or_judges():
+def test_every_bundled_model_is_offered_or_judges_or_guides():
     offered = {model.name for dataset in CATALOG.values() for model in dataset.models}
     judges = {dataset.judge for dataset in CATALOG.values()} - {None}
-    assert offered | judges == {info.name for info in genhub.list_models()}
+    guides = {"guide-cifar10", "guide-mnist"}
+    assert offered | judges | guides == {info.name for info in genhub.list_models()}
+    assert judges == {"classifier-cifar10", "classifier-mnist"}
     assert "cgan-digits" in offered
     assert CATALOG["digits"].judge is None
 
@@ -366,3 +369,16 @@ def test_numbers_are_written_for_people():
     assert [count(n) for n in (12, 3500, 190_753, 3_120_000, 25_600_000)] == ["12", "3.5 k", "191 k", "3.1 M", "26 M"]
     assert [duration(s) for s in (0.00021, 0.0042, 0.031, 1.26)] == ["0.21 ms", "4.2 ms", "31 ms", "1.3 s"]
     assert [columns(n) for n in (1, 4, 5, 10, 40)] == [1, 4, 5, 5, 8]
+
+
+def test_families_tell_what_a_model_was_trained_against(tmp_path):
+    titles = {info.name: family_of(info).title for info in read_catalog()["mnist"].models}
+    assert titles["cgan-mnist"] == "Conditional GAN"
+    assert titles["projected-gan-mnist"] == "Projected GAN"
+    assert titles["vae-mnist"] == "Variational autoencoder"
+    assert titles["vae-gan-mnist"] == "VAE-GAN"
+    assert titles["projected-vae-gan-mnist"] == "Projected VAE-GAN"
+    hybrid = read_catalog()["mnist"].model("projected-vae-gan-mnist")
+    folder = shutil.copytree(hybrid.folder, tmp_path / hybrid.name)
+    (folder / "discriminator" / "config.json").write_text("{")
+    assert family_of(dataclasses.replace(hybrid, folder=folder)).title == "VAE-GAN", "damaged, and still a hybrid"

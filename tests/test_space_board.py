@@ -1,6 +1,7 @@
 """The leaderboard without a browser: rows, columns, sorting, charts, CSV."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -11,7 +12,7 @@ from PIL import Image
 
 from space import charts, progress
 from space.board import STUDY, Column, Entry, columns_of, ranked, read_board, read_figures, read_reported, study_entries
-from space.catalog import FAMILIES, read_catalog
+from space.catalog import FAMILIES, GUIDED, read_catalog
 from space.findings import findings
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
@@ -332,3 +333,9 @@ def test_curves_are_what_the_log_says():
     [(_, path)] = curves["Fréchet distance"].plot.lines
     assert path.count("L") == len(probes) - 1
     assert [name for _, name in curves["Losses"].legend] == ["Discriminator loss", "Generator loss"]
+
+
+def test_guided_models_stand_with_their_kind_in_the_tabs():
+    plain = entry("plain", family="GenHubCGAN")
+    guided = dataclasses.replace(entry("guided", family="GenHubCGAN"), family=GUIDED["cgan"])
+    assert leaderboard.families_of([guided, plain]) == [("cgan", "Conditional GAN")]

@@ -18,7 +18,7 @@ from genhub import ModelInfo
 from space import charts
 from space.board import COSTS, Column, Entry, columns_of, ranked, read_board, read_reported
 from space.cards import count, duration, judge_accuracy
-from space.catalog import Dataset
+from space.catalog import ALL_FAMILIES, Dataset
 from space.fields import quoted
 from space.findings import findings
 from space.inference import Engine
@@ -133,8 +133,9 @@ def datasets_of(entries: Sequence[Entry], catalog: Mapping[str, Dataset]) -> lis
 
 
 def families_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """(slug, title) of the families that have a row."""
-    return list(dict.fromkeys((entry.family.slug, entry.family.title) for entry in entries if entry.family))
+    """(slug, title) of the families that have a row; guided ones stand with their kind."""
+    titles = {family.slug: family.title for family in ALL_FAMILIES}
+    return [(slug, titles[slug]) for slug in dict.fromkeys(entry.family.slug for entry in entries if entry.family)]
 
 
 def learners(dataset: str, catalog: Mapping[str, Dataset]) -> list[ModelInfo]:

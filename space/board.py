@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from genhub import ModelInfo
-from space.catalog import ALL_FAMILIES, Dataset, Family, abilities, family_of
+from space.catalog import KINDS, Dataset, Family, abilities, family_of
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "docs" / "study"
@@ -199,11 +199,10 @@ def study_entry(row: Mapping[str, Any], protocol: Mapping[str, Any]) -> Entry | 
     slug = (
         "" if name in BOUNDS_OF_ALL else next(slug for word, slug in WORDS if name.partition("/")[2].startswith(word))
     )
-    kinds = {family.slug: family for family in ALL_FAMILIES}
     copies, labelled = slug in ("ae", "vae", "cvae", "hybrid"), slug in ("cgan", "cvae")
     return Entry(
         name=name,
-        family=kinds.get(slug),
+        family=KINDS.get(slug),
         origin="study" if slug else "reference",
         dataset=dataset,
         figures=figures,

@@ -64,8 +64,8 @@ HYBRID = Family(
     "VAE-GAN",
     "A variational autoencoder whose pictures a critic judges: it packs like one and is sharp like the other.",
 )
-ALL_FAMILIES = (*FAMILIES.values(), CONDITIONAL_VAE, HYBRID)
-GUIDED = {  # slug → the same kind of model with critics that also look through a frozen classifier
+KINDS = {family.slug: family for family in (*FAMILIES.values(), CONDITIONAL_VAE, HYBRID)}
+GUIDED = {  # slug → a model of that kind with critics that also look through a frozen classifier
     "cgan": Family(
         "cgan",
         "Projected GAN",
@@ -207,8 +207,7 @@ def read_catalog() -> dict[str, Dataset]:
 
 def rank(info: ModelInfo) -> tuple[int, int, str]:
     """Where a model stands among those of its dataset: by class, and the families of a class in their order."""
-    slugs = [family.slug for family in ALL_FAMILIES]
-    return list(FAMILIES).index(info.model_class), slugs.index(family_of(info).slug), info.name
+    return list(FAMILIES).index(info.model_class), list(KINDS).index(family_of(info).slug), info.name
 
 
 def dataset_rank(name: str) -> tuple[int, str]:

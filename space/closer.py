@@ -98,7 +98,6 @@ def opinion(engine: Engine, dataset: Dataset, result: Result, labels: tuple[int,
     if critic.image_shape != tuple(result.pixels.shape[1:]):
         return None
     condition = critic.condition(list(labels) if critic.class_names else None, len(result.pixels))
-    logits = (
-        critic(to_signed(result.pixels).to(critic.device), condition).cpu().reshape(len(result.pixels), -1).mean(dim=1)
-    )
+    logits = critic(to_signed(result.pixels).to(critic.device), condition).cpu()
+    logits = logits.reshape(len(result.pixels), -1).mean(dim=1)
     return Opinion(logits[i].item(), int((logits > logits[i]).sum()) + 1, len(logits))

@@ -45,7 +45,7 @@ class GenHubProjectedDiscriminator(GenHubModel):
         super().__init__(image_size=image_size, channels=channels, class_names=class_names)
         if not isinstance(heads, Sequence) or isinstance(heads, str) or not heads:
             raise ValueError(f"heads: expected a list of at least one head, got {heads!r}")
-        self.stages = critic(stages, self.image_shape, self.num_classes, "stages")
+        self.stages = critic(stages, self.image_shape, self.num_classes)
         self.after = [depth(head, f"heads[{i}]", len(guide)) for i, head in enumerate(heads)]
         self.guide = Stack(guide[: max(self.after)], self.image_shape, where="guide").requires_grad_(False)
         self.heads = nn.ModuleList(

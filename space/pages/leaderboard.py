@@ -18,7 +18,7 @@ from genhub import ModelInfo
 from space import charts
 from space.board import COSTS, Column, Entry, columns_of, ranked, read_board, read_reported
 from space.cards import count, duration, judge_accuracy
-from space.catalog import ALL_FAMILIES, Dataset
+from space.catalog import KINDS, Dataset
 from space.fields import quoted
 from space.findings import findings
 from space.inference import Engine
@@ -134,8 +134,7 @@ def datasets_of(entries: Sequence[Entry], catalog: Mapping[str, Dataset]) -> lis
 
 def families_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """(slug, title) of the families that have a row; guided ones stand with their kind."""
-    titles = {family.slug: family.title for family in ALL_FAMILIES}
-    return [(slug, titles[slug]) for slug in dict.fromkeys(entry.family.slug for entry in entries if entry.family)]
+    return [(slug, KINDS[slug].title) for slug in dict.fromkeys(entry.family.slug for entry in entries if entry.family)]
 
 
 def learners(dataset: str, catalog: Mapping[str, Dataset]) -> list[ModelInfo]:

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 import genhub
 from genhub import ModelInfo
 from genhub.hub import read_config
-from space.catalog import ALL_FAMILIES, Dataset, Family, family_of
+from space.catalog import KINDS, Dataset, Family, family_of
 from space.examples import EXAMPLES
 from space.fields import quoted, read_choice, read_label
 from space.inference import Engine
@@ -104,12 +104,11 @@ def inside_values(engine: Engine, models: list[ModelInfo], params: dict[str, str
 
 
 def families_of(engine: Engine) -> list[tuple[Family, list[str]]]:
-    """The families that are bundled, each with the names of its models."""
-    kinds = {family.slug: family for family in ALL_FAMILIES}  # guided ones stand with their kind
+    """The families that are bundled, each with the names of its models; guided ones stand with their kind."""
     found: dict[Family, list[str]] = {}
     for dataset in engine.catalog.values():
         for info in dataset.models:
-            names = found.setdefault(kinds[family_of(info).slug], [])
+            names = found.setdefault(KINDS[family_of(info).slug], [])
             if info.name not in names:  # one of several datasets
                 names.append(info.name)
     order = list(LESSONS)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from statistics import mean
 
 from genhub import ModelInfo
-from space.catalog import Dataset, Family, abilities, family_of
+from space.catalog import Dataset, Family, abilities, family_of, read_record, recorded
 from space.inference import Engine
 from space.result import Failure, Result
 from space.view import View
@@ -156,16 +154,6 @@ def recorded_fact(info: ModelInfo) -> list[tuple[str, str, str]]:
         remark = f"recorded, {protocol['samples']:,} images"
         return [("Fréchet distance", f"{numbers['frechet_distance']:.3g}", remark)]
     return []
-
-
-def recorded(info: ModelInfo) -> tuple[dict, dict]:
-    """The numbers and the protocol of a model's evaluation on its dataset; both empty where there is none."""
-    return read_record(info.metrics_file)
-
-
-def read_record(path: Path) -> tuple[dict, dict]:
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return record.get("metrics", {}), record.get("protocol", {})
 
 
 def duration(seconds: float) -> str:

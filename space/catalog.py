@@ -6,7 +6,9 @@ import dataclasses
 import functools
 import inspect
 import json
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import genhub
 from genhub import ModelInfo, hub, list_models
@@ -79,7 +81,7 @@ GUIDED = {  # slug → a model of that kind with critics that also look through 
 }
 FEW_STEPS = 4  # up to so many denoising steps a model answers as quickly as the others
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits"}  # in the order in which they are offered
-SOURCES = ("GenHubCGAN", "GenHubVAE", "GenHubGAN")  # whose images an autoencoder is given, best first
+SOURCES = ("GenHubCGAN", "GenHubVAE", "GenHubGAN")  # whose images an autoencoder is given, best kind first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Dataset:
     @functools.cached_property
     def source(self) -> ModelInfo | None:
         """The model whose images an autoencoder reconstructs, or None without any that has a prior."""
-        return next((m for kind in SOURCES for m in self.models if m.model_class == kind), None)
+        able = [info for info in self.models if info.model_class in SOURCES]
+        return min(able, key=lambda info: (SOURCES.index(info.model_class), recorded_distance(info)), default=None)
 
     def model(self, name: str) -> ModelInfo:
         return next(model for model in self.models if model.name == name)
@@ -162,6 +165,21 @@ def steps_of(info: ModelInfo) -> int | None:
     """Denoising steps as a model's folder records them; None where it does not say."""
     files = [info.folder / name for name in (hub.RECORD, "config.json") if (info.folder / name).is_file()]
     return json.loads(files[0].read_text(encoding="utf-8")).get("num_inference_steps") if files else None
+
+
+def recorded(info: ModelInfo) -> tuple[dict, dict]:
+    """The numbers and the protocol of a model's evaluation on its dataset; both empty where there is none."""
+    return read_record(info.metrics_file)
+
+
+def read_record(path: Path) -> tuple[dict, dict]:
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record.get("metrics", {}), record.get("protocol", {})
+
+
+def recorded_distance(info: ModelInfo) -> float:
+    """Its Fréchet distance; infinite where none was recorded."""
+    return recorded(info)[0].get("frechet_distance", math.inf)
 
 
 def family_of(info: ModelInfo) -> Family:

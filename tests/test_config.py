@@ -236,7 +236,21 @@ RATE = "expected more than 0, got"
         ("discriminator", None, "discriminator: objective 'adversarial' needs one; give its stages"),
         ("discriminator", {"guide": "x"}, "discriminator.stages: missing; the recipe must give it"),
         ("discriminator.guide", "x", "discriminator.heads: missing; the recipe must give it"),
-        ("objective.beta", 2, "objective.beta: objective 'adversarial' does not use it; it uses clip, critic_steps"),
+        (
+            "objective.class_weight",
+            1,
+            "objective.classifier, objective.class_weight: give the classifier together with",
+        ),
+        (
+            "objective",
+            {"type": "adversarial", "classifier": "guide-mnist", "class_weight": -1},
+            "objective.class_weight: expected at least 0, got -1",
+        ),
+        (
+            "objective.beta",
+            2,
+            "objective.beta: objective 'adversarial' does not use it; it uses class_weight, classifier",
+        ),
         ("optimizer.momentum", 0.9, "optimizer.momentum: optimizer 'adam' does not use it; it uses betas, lr, name"),
     ],
 )
@@ -250,6 +264,19 @@ def test_wrong_value(path, value, message):
 def test_discriminator_without_use():
     recipe = tiny_recipe("vae") | {"discriminator": tiny_recipe()["discriminator"]}
     with pytest.raises(ConfigError, match="discriminator: objective 'vae' has none; remove it"):
+        parse_config(recipe)
+
+
+def test_weights_for_a_discriminator_without_use():
+    with pytest.raises(ConfigError, match="discriminator_init_from: objective 'vae' has no discriminator; remove it"):
+        parse_config(tiny_recipe("vae") | {"discriminator_init_from": "cgan-digits"})
+
+
+def test_a_class_loss_for_a_model_without_classes():
+    stages = [row for row in tiny_recipe()["model"]["stages"] if row["op"] != "label"]
+    recipe = tiny_recipe(objective={"classifier": "guide-mnist", "class_weight": 1.0})
+    recipe["model"] = {"class": "GenHubGAN", "latent_dim": 8, "stages": stages}
+    with pytest.raises(ConfigError, match=r"objective\.class_weight: a GenHubGAN is asked for no class"):
         parse_config(recipe)
 
 

@@ -154,15 +154,19 @@ def test_clipped_weights():
     assert max(parameter.abs().max().item() for parameter in setup.objective.model.parameters()) > 0.01
 
 
-def guided(tmp_path, **changes):
-    """A recipe's discriminator with a head on a small classifier."""
+def save_classifier(folder, class_names="0123456789"):
+    """A small classifier with weights drawn; the folder."""
     rows = [{"op": "conv", "width": 4, "stride": 2, "kernel": 4, "norm": "batch", "act": "relu"}]
     rows += [{"op": "flatten"}, {"op": "dense", "width": 10}]
     torch.manual_seed(1)
-    guide = GenHubClassifier(stages=rows, image_size=8, channels=1, class_names=list("0123456789"))
-    guide.save_pretrained(tmp_path / "guide")
+    GenHubClassifier(stages=rows, image_size=8, channels=1, class_names=list(class_names)).save_pretrained(folder)
+    return str(folder)
+
+
+def guided(tmp_path, **changes):
+    """A recipe's discriminator with a head on a small classifier."""
     heads = [{"after": 1, "stages": [{"op": "flatten"}, {"op": "projection", "spectral": True}]}]
-    return {"stages": DISCRIMINATOR, "guide": str(tmp_path / "guide"), "heads": heads, **changes}
+    return {"stages": DISCRIMINATOR, "guide": save_classifier(tmp_path / "guide"), "heads": heads, **changes}
 
 
 @pytest.mark.parametrize("options", [{}, {"loss": "wasserstein", "clip": 0.01}, {"loss": "hinge", "r1": 1.0}])
@@ -192,6 +196,47 @@ def test_heads_on_a_guide_learn_and_the_guide_does_not(tmp_path, options):
 def test_odd_guides_are_refused(tmp_path, change, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         Setup(discriminator=guided(tmp_path, **change))
+
+
+def test_a_generator_learns_to_please_a_classifier_that_stays_as_it_is(tmp_path):
+    classifier = save_classifier(tmp_path / "classifier")
+    setup = Setup(objective={"classifier": classifier, "class_weight": 10.0}, optimizer={"lr": 0.01}, batch_size=32)
+    saved = {key: value.clone() for key, value in setup.objective.classifier.state_dict().items()}
+    first = setup.update(1)["class_loss"]
+    assert setup.update(40)["class_loss"] < 0.8 * first
+    assert all(torch.equal(value, saved[key]) for key, value in setup.objective.classifier.state_dict().items())
+    assert "classifier" not in setup.objective.networks, "it is neither trained nor saved"
+
+
+def test_the_class_loss_is_a_term_of_the_generator_alone(tmp_path):
+    classifier = save_classifier(tmp_path / "classifier")
+    plain, led = Setup(), Setup(objective={"classifier": classifier, "class_weight": 2.0})
+    before, after = plain.update(1), led.update(1)
+    assert after["generator_loss"] == pytest.approx(before["generator_loss"] + 2.0 * after["class_loss"], rel=1e-4)
+    assert after["discriminator_loss"] == before["discriminator_loss"]
+
+
+def test_a_classifier_of_other_classes_is_refused(tmp_path):
+    classifier = save_classifier(tmp_path / "classifier", "abcdefghij")
+    with pytest.raises(ConfigError, match=re.escape("objective.classifier: ") + ".* tells apart a, b, c"):
+        Setup(objective={"classifier": classifier, "class_weight": 1.0})
+
+
+def test_a_discriminator_starts_where_a_saved_one_ended(tmp_path):
+    old = Setup(discriminator_optimizer={"lr": 0.01})
+    old.update()
+    old.objective.discriminator.save_pretrained(tmp_path / "discriminator")
+    new = Setup(discriminator_init_from=str(tmp_path)).objective.discriminator.state_dict()
+    for key, value in old.objective.discriminator.state_dict().items():
+        torch.testing.assert_close(new[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_discriminator_of_another_shape_is_refused(tmp_path):
+    Setup(discriminator={"stages": PLAIN_DISCRIMINATOR}).objective.discriminator.save_pretrained(
+        tmp_path / "discriminator"
+    )
+    with pytest.raises(ConfigError, match=r"discriminator_init_from: .*missing"):
+        Setup(discriminator_init_from=str(tmp_path))
 
 
 def test_critic_steps_are_updates_of_their_own_batches():

@@ -14,18 +14,19 @@ from genhub.models.base import CLASSES
 from training.pipelines import LatentAutoencoder, TextToImage
 from training.settings import ConfigError, TrainConfig
 
+ADVERSARIAL = ("loss", "critic_steps", "clip", "gradient_penalty", "r1", "diffaugment")
 # What each objective reads of ObjectiveConfig, and the model it trains.
 READS = {
     "autoencoder": ("reconstruction",),
     "vae": ("reconstruction", "beta"),
-    "adversarial": ("loss", "critic_steps", "clip", "gradient_penalty", "r1", "diffaugment"),
+    "adversarial": (*ADVERSARIAL, "classifier", "class_weight"),
     "classifier": ("label_smoothing",),
     "diffusion": ("label_dropout", "min_snr"),
     "distillation": ("teacher", "substeps", "guidance_scale", "min_snr"),
     "latent_autoencoder": ("reconstruction", "beta"),
     "text_to_image": ("label_dropout", "min_snr"),
 }
-READS["vae_gan"] = (*READS["vae"], *READS["adversarial"], "adversarial_weight", "prior_share")
+READS["vae_gan"] = (*READS["vae"], *ADVERSARIAL, "adversarial_weight", "prior_share")
 TRAINS = {
     "autoencoder": ("GenHubAE",),
     "vae": ("GenHubVAE",),
@@ -102,6 +103,9 @@ def check_networks(config: TrainConfig) -> None:
         raise ConfigError(f"discriminator: objective {kind!r} needs one; give its stages")
     if kind not in ("adversarial", "vae_gan") and config.discriminator:
         raise ConfigError(f"discriminator: objective {kind!r} has none; remove it")
+    if config.discriminator_init_from and not config.discriminator:
+        raise ConfigError(f"discriminator_init_from: objective {kind!r} has no discriminator; remove it")
+    check_class_loss(config)
     model_class = {**CLASSES, **PIPELINES}[config.model["class"]]
     signature = inspect.signature(model_class.__init__).parameters
     allowed = ["class", *(name for name in signature if name not in ("self", *FROM_DATA))]
@@ -123,13 +127,28 @@ def check_networks(config: TrainConfig) -> None:
         raise ConfigError(f"model.latent_dim: expected a whole number above 0, got {latent_dim!r}")
 
 
+def check_class_loss(config: TrainConfig) -> None:
+    """Raise ConfigError unless a generator that a classifier is to lead can be led."""
+    objective = config.objective
+    if bool(objective.class_weight) != bool(objective.classifier):
+        raise ConfigError(
+            "objective.classifier, objective.class_weight: give the classifier together with the weight of its loss, "
+            f"or neither; got {objective.classifier!r} and {objective.class_weight}"
+        )
+    if objective.class_weight and config.model["class"] != "GenHubCGAN":
+        raise ConfigError(
+            f"objective.class_weight: a {config.model['class']} is asked for no class; "
+            "leave it out, or train a GenHubCGAN"
+        )
+
+
 ABOVE_ZERO = (
     "batch_size accumulation log_every checkpoint_every samples max_steps max_images max_minutes threads init_std "
     "evaluation_samples objective.substeps "
     "objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
 )
 NOT_NEGATIVE = (
-    "clip_norm objective.guidance_scale objective.min_snr "
+    "clip_norm objective.guidance_scale objective.min_snr objective.class_weight "
     "objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
     "optimizer.momentum optimizer.weight_decay discriminator_optimizer.momentum discriminator_optimizer.weight_decay "
     "schedule.warmup schedule.final data.rotate data.sharpen data.oversample"

@@ -47,14 +47,22 @@ def build_networks(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[G
         if not isinstance(data, ImageSet):
             raise ConfigError("model.components: fitted to images in memory; leave out data.streaming")
         model.fit_components(to_signed(data.images[:: max(1, len(data) // FITTED)]))
+    discriminator = None if config.discriminator is None else build_discriminator(config, data)
     if config.init_from:
-        try:
-            source = model_class.from_pretrained(config.init_from)
-            check_state(model.state_dict(), source.state_dict(), config.init_from)
-        except LoadError as error:
-            raise ConfigError(f"init_from: {error}") from error
-        model.load_state_dict(source.state_dict())
-    return model, None if config.discriminator is None else build_discriminator(config, data)
+        start_from(config.init_from, model)
+    if config.discriminator_init_from:
+        start_from(config.discriminator_init_from, discriminator, "discriminator")
+    return model, discriminator
+
+
+def start_from(name: str, network: GenHubModel, subfolder: str | None = None) -> None:
+    """Give a network the weights of a saved one. Raises ConfigError."""
+    try:
+        source = type(network).from_pretrained(name, subfolder=subfolder)
+        check_state(network.state_dict(), source.state_dict(), name)
+    except LoadError as error:
+        raise ConfigError(f"{'discriminator_' if subfolder else ''}init_from: {error}") from error
+    network.load_state_dict(source.state_dict())
 
 
 def build_discriminator(config: TrainConfig, data: ImageSet | StreamedSet) -> Discriminator:
@@ -62,7 +70,7 @@ def build_discriminator(config: TrainConfig, data: ImageSet | StreamedSet) -> Di
     channels, size, _ = data.image_shape
     names = data.class_names if reads_label(config.discriminator) else None
     arguments = {**config.discriminator, "image_size": size, "channels": channels, "class_names": names}
-    guide = load_guide(arguments["guide"], data) if "guide" in arguments else None
+    guide = load_classifier(arguments["guide"], data, "discriminator.guide") if "guide" in arguments else None
     try:
         if guide is None:
             discriminator = GenHubDiscriminator(**arguments)
@@ -78,18 +86,18 @@ def build_discriminator(config: TrainConfig, data: ImageSet | StreamedSet) -> Di
     return discriminator
 
 
-def load_guide(name: str, data: ImageSet | StreamedSet) -> GenHubClassifier:
-    """Raises ConfigError unless it is a classifier of images of this shape."""
+def load_classifier(name: str, seen: ImageSet | StreamedSet | GenHubModel, key: str) -> GenHubClassifier:
+    """A frozen classifier that training may please. Raises ConfigError, which names the recipe's key."""
     try:
-        guide = GenHubClassifier.from_pretrained(name)
+        classifier = GenHubClassifier.from_pretrained(name)
     except (LoadError, TypeError) as error:
-        raise ConfigError(f"discriminator.guide: {error}") from error
-    if guide.image_shape != data.image_shape:
+        raise ConfigError(f"{key}: {error}") from error
+    if classifier.image_shape != seen.image_shape:
         raise ConfigError(
-            f"discriminator.guide: {name} sees images of shape {guide.image_shape}, "
-            f"those of {data.source} are {data.image_shape}; choose one that was trained on such images"
+            f"{key}: {name} sees images of shape {classifier.image_shape}, those here are {seen.image_shape}; "
+            "choose one that was trained on such images"
         )
-    return guide
+    return classifier.requires_grad_(False)
 
 
 def build_pipeline(config: TrainConfig, data: ImageSet | StreamedSet) -> LatentAutoencoder | TextToImage:

@@ -17,9 +17,9 @@ from genhub.data import ImageSet
 from genhub.models import GenHubModel, GenHubVAE
 from training.augment import augment, cutmix, diffaugment
 from training.batches import Batches, Noise
-from training.networks import Discriminator
+from training.networks import Discriminator, load_classifier
 from training.optimization import Updater
-from training.settings import TrainConfig
+from training.settings import ConfigError, TrainConfig
 
 Logs = dict[str, torch.Tensor]
 
@@ -152,7 +152,16 @@ class Adversarial(Objective):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.batches_per_update = self.config.objective.critic_steps
+        objective = self.config.objective
+        self.batches_per_update = objective.critic_steps
+        if objective.class_weight:
+            classifier = load_classifier(objective.classifier, self.model, "objective.classifier")
+            if classifier.class_names != self.model.class_names:
+                raise ConfigError(
+                    f"objective.classifier: {objective.classifier} tells apart {', '.join(classifier.class_names)}; "
+                    f"this model is asked for {', '.join(self.model.class_names)}"
+                )
+            self.classifier = classifier.to(self.accelerator.device)
 
     def update(self, batches: Batches, step: int) -> Logs:
         model, critic = self.updaters["model"], self.updaters["discriminator"]
@@ -219,7 +228,14 @@ class Adversarial(Objective):
     def generator_loss(self, part: Part, fake: torch.Tensor, extra: Logs) -> tuple[torch.Tensor, Logs]:
         logits = self.judge(fake, part)
         loss = losses.generator_loss(self.config.objective.loss, logits).mean()
-        return loss, {"d_fake_after": torch.sigmoid(logits).mean()}
+        logs = {"d_fake_after": torch.sigmoid(logits).mean()}
+        if self.config.objective.class_weight:
+            with self.accelerator.autocast():
+                classes = self.classifier(fake).float()
+            class_loss = F.cross_entropy(classes, part.condition)
+            loss = loss + self.config.objective.class_weight * class_loss
+            logs["class_loss"] = class_loss
+        return loss, logs
 
     @property
     def boundary(self) -> float:

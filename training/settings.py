@@ -67,6 +67,8 @@ class ObjectiveConfig:
         reconstruction: autoencoder and VAE: ``mse``, ``l1`` or ``bce`` (of pixels in [0, 1]), summed per image.
         beta: weight of the KL divergence (Higgins et al., 2017).
         adversarial_weight: weight of the generator's adversarial loss in ``vae_gan``.
+        classifier, class_weight: adversarial, for a conditional generator: a frozen classifier, by bundled name, folder
+            or Hub id, and the weight of its cross-entropy on the class asked for (Odena et al., 2017, train it along).
         prior_share: share of the discriminator's fake images that are samples of the prior in ``vae_gan``; the others
             are reconstructions. Larsen et al. (2016) show it as many of both.
         label_smoothing: classifier: share of the target spread over all classes.
@@ -99,6 +101,8 @@ class ObjectiveConfig:
     reconstruction: Literal["mse", "l1", "bce"] = "mse"
     beta: float = 1.0
     adversarial_weight: float = 1.0
+    classifier: str = ""
+    class_weight: float = 0.0
     prior_share: float = 0.0
     label_smoothing: float = 0.0
     critic_steps: int = 1
@@ -151,7 +155,8 @@ class TrainConfig:
             GenHubProjectedDiscriminator also ``guide``, a classifier by bundled name, folder or Hub id, and ``heads``.
         objective, data, schedule: see their own classes. optimizer, discriminator_optimizer: one per network.
         init, init_std: how weights are drawn, see ``GenHubModel.initialize``.
-        init_from: a model whose weights the run starts from instead: bundled name, folder or Hub id.
+        init_from, discriminator_init_from: a model whose weights, and one whose discriminator's, the run starts from
+            instead: bundled name, folder or Hub id.
         max_steps, max_images, max_minutes: the budget; whichever is reached first ends the run. Schedules are laid
             over the first of max_steps and max_images that is given, else over max_minutes.
         batch_size: images per process and update. ``accumulation`` splits it into that many parts, to save memory.
@@ -182,6 +187,7 @@ class TrainConfig:
     init: Literal["default", "normal", "xavier", "orthogonal"] = "normal"
     init_std: float = 0.02
     init_from: str | None = None
+    discriminator_init_from: str | None = None
     max_steps: int | None = None
     max_images: int | None = None
     max_minutes: float | None = None

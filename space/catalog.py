@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 import genhub
 from genhub import ModelInfo, hub, list_models
 from genhub.models.latent import LatentModel
@@ -68,6 +70,11 @@ HYBRID = Family(
 )
 KINDS = {family.slug: family for family in (*FAMILIES.values(), CONDITIONAL_VAE, HYBRID)}
 GUIDED = {  # slug → a model of that kind with critics that also look through a frozen classifier
+    "gan": Family(
+        "gan",
+        "Projected DCGAN",
+        "A GAN whose critics also look through a trained classifier. It still takes no orders, and draws clearer things.",
+    ),
     "cgan": Family(
         "cgan",
         "Projected GAN",
@@ -79,6 +86,11 @@ GUIDED = {  # slug → a model of that kind with critics that also look through 
         "A VAE-GAN whose critics also look through a trained classifier, and see what random codes become.",
     ),
 }
+AUXILIARY = Family(
+    "cgan",
+    "Projected AC-GAN",
+    "A projected GAN whose generator is also told what a trained classifier takes its image for. Its classes are clear.",
+)
 FEW_STEPS = 4  # up to so many denoising steps a model answers as quickly as the others
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits"}  # in the order in which they are offered
 SOURCES = ("GenHubCGAN", "GenHubVAE", "GenHubGAN")  # whose images an autoencoder is given, best kind first
@@ -189,7 +201,19 @@ def family_of(info: ModelInfo) -> Family:
         family = HYBRID
     elif info.model_class == "GenHubVAE" and info.class_names:
         family = CONDITIONAL_VAE
-    return GUIDED.get(family.slug, family) if critic == "GenHubProjectedDiscriminator" else family
+    if critic == "GenHubProjectedDiscriminator":
+        return AUXILIARY if has_class_loss(info) else GUIDED.get(family.slug, family)
+    return family
+
+
+@functools.cache
+def has_class_loss(info: ModelInfo) -> bool:
+    """Whether a classifier's loss was part of the generator's, by the settings that are kept with the model."""
+    path = info.folder / "training_config.yaml"
+    try:
+        return bool(yaml.safe_load(path.read_text(encoding="utf-8"))["objective"]["class_weight"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        return False  # none, damaged, or of a version before there was such a loss
 
 
 @functools.cache

@@ -15,6 +15,7 @@ class Lesson:
         good, bad: what to expect, and what to look for.
         flow: the boxes of its diagram in order; one in brackets is only used in training.
         paper: where it comes from.
+        relatives: variants of it that are bundled too, and what sets them apart.
     """
 
     idea: str
@@ -23,6 +24,7 @@ class Lesson:
     bad: str
     flow: tuple[str, ...]
     paper: str
+    relatives: str = ""
 
 
 LESSONS = {  # a family's slug → its lesson
@@ -57,6 +59,7 @@ LESSONS = {  # a family's slug → its lesson
         "Three networks have to keep in step; copies drift away from the original.",
         ("image", "encoder", "code", "decoder", "[critic]"),
         "Larsen et al., 2016",
+        "The critics of the projected one also look through a trained classifier, and also at what random codes become.",
     ),
     "gan": Lesson(
         "Two networks compete. The generator turns noise into images. The critic tells them from real ones.",
@@ -65,6 +68,7 @@ LESSONS = {  # a family's slug → its lesson
         "It may draw the same few things again and again, for the critic does not ask for variety. It takes no orders.",
         ("noise", "generator", "image", "[critic]"),
         "Goodfellow et al., 2014; Radford et al., 2016",
+        "The critics of the projected one also look through a trained classifier, and so see what they would miss.",
     ),
     "cgan": Lesson(
         "A GAN whose two sides know the class. The generator is asked for a horse; the critic checks for a horse.",
@@ -73,6 +77,8 @@ LESSONS = {  # a family's slug → its lesson
         "A class with many poses, such as cats, stays hard. When it fails, it fails in plain sight.",
         ("noise + class", "generator", "image", "[critic + class]"),
         "Mirza & Osindero, 2014; Miyato & Koyama, 2018",
+        "In a projected GAN critics also look through a trained classifier (Sauer et al., 2021). In an AC-GAN the "
+        "generator is also told what a classifier takes its image for (Odena et al., 2017).",
     ),
     "diffusion": Lesson(
         "A network learns to remove a little noise. Starting from nothing but noise, it cleans up in many small steps.",

@@ -17,7 +17,7 @@ from training.augment import augment, diffaugment
 from training.batches import Batches, Noise
 from training.config import parse_config
 from training.ema import EMA
-from training.networks import build_networks
+from training.networks import build_networks, load_classifier
 from training.optimization import schedule_factor
 from training.settings import ConfigError, DataConfig, ScheduleConfig
 from training.train import OBJECTIVES
@@ -220,6 +220,13 @@ def test_a_classifier_of_other_classes_is_refused(tmp_path):
     classifier = save_classifier(tmp_path / "classifier", "abcdefghij")
     with pytest.raises(ConfigError, match=re.escape("objective.classifier: ") + ".* tells apart a, b, c"):
         Setup(objective={"classifier": classifier, "class_weight": 1.0})
+
+
+def test_the_judge_is_refused():
+    digits = load_images("digits", limit=8, image_size=28)
+    with pytest.raises(ConfigError, match=r"objective\.classifier: classifier-mnist judges what is trained"):
+        load_classifier("classifier-mnist", digits, "objective.classifier")
+    assert not any(weight.requires_grad for weight in load_classifier("guide-mnist", digits, "x").parameters())
 
 
 def test_a_discriminator_starts_where_a_saved_one_ended(tmp_path):

@@ -54,9 +54,9 @@ def test_recipe_trains(name, folders, tmp_path):
     before = {key: value.detach().clone() for key, value in learned.items()}
     for step in range(2 if config.objective.type == "text_to_image" else 1):  # its head starts at zero, a closed door
         logs = trained.objective.update(trained.batches, step)
-    assert {key for key in logs if key.endswith("loss")} == (
-        {"discriminator_loss", "generator_loss"} if config.discriminator else {"loss"}
-    )
+    losses = {"discriminator_loss", "generator_loss"} if config.discriminator else {"loss"}
+    losses |= {"class_loss"} if config.objective.class_weight else set()
+    assert {key for key in logs if key.endswith("loss")} == losses
     assert all(value.isfinite() for value in logs.values())
     moved = [key for key, value in learned.items() if not torch.equal(value, before[key])]
     assert len(moved) > len(before) / 2, "biases in front of a batch norm stay where they are"

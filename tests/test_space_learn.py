@@ -12,7 +12,7 @@ from tiny import build as build_model
 
 import genhub
 from genhub.images import to_uint8
-from space.catalog import KINDS, read_catalog
+from space.catalog import GUIDED, KINDS, read_catalog
 from space.examples import ADDRESS, EXAMPLES
 from space.inference import Engine
 from space.inside import MOMENTS, SHOWN, denoising_of, look_inside
@@ -106,6 +106,7 @@ def test_every_family_has_a_lesson(web):
     for family, names in learn.families_of(Engine(CATALOG)):
         assert html.count(f'id="lesson-{family.slug}"') == 1
         assert all(f"learn?card={name}#cards" in html for name in names)
+    assert all(LESSONS[slug].relatives in html for slug in GUIDED)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)

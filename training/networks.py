@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genhub import hub
+from genhub import hub, list_models
 from genhub.data import ImageSet, StreamedSet
 from genhub.errors import LoadError
 from genhub.images import to_signed
@@ -96,6 +96,11 @@ def load_classifier(name: str, seen: ImageSet | StreamedSet | GenHubModel, key: 
         raise ConfigError(
             f"{key}: {name} sees images of shape {classifier.image_shape}, those here are {seen.image_shape}; "
             "choose one that was trained on such images"
+        )
+    if any(info.is_judge and info.name == name for info in list_models()):
+        raise ConfigError(
+            f"{key}: {name} judges what is trained, and no judge can measure what was trained to please it; "
+            "choose a guide, or train a classifier of your own"
         )
     return classifier.requires_grad_(False)
 

@@ -73,7 +73,7 @@ GUIDED = {  # slug → a model of that kind with critics that also look through 
     "gan": Family(
         "gan",
         "Projected DCGAN",
-        "A GAN whose critics also look through a trained classifier. It still takes no orders, and draws clearer things.",
+        "A GAN whose critics also look through a trained classifier. It takes no orders but draws clearer things.",
     ),
     "cgan": Family(
         "cgan",
@@ -89,7 +89,7 @@ GUIDED = {  # slug → a model of that kind with critics that also look through 
 AUXILIARY = Family(
     "cgan",
     "Projected AC-GAN",
-    "A projected GAN whose generator is also told what a trained classifier takes its image for. Its classes are clear.",
+    "A projected GAN whose generator is also told what a trained classifier takes its images for. Clear classes.",
 )
 FEW_STEPS = 4  # up to so many denoising steps a model answers as quickly as the others
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits"}  # in the order in which they are offered

@@ -59,7 +59,7 @@ LESSONS = {  # a family's slug → its lesson
         "Three networks have to keep in step; copies drift away from the original.",
         ("image", "encoder", "code", "decoder", "[critic]"),
         "Larsen et al., 2016",
-        "The critics of the projected one also look through a trained classifier, and also at what random codes become.",
+        "The critics of the projected one look through a trained classifier too, and also at what random codes become.",
     ),
     "gan": Lesson(
         "Two networks compete. The generator turns noise into images. The critic tells them from real ones.",

@@ -8,14 +8,14 @@ from PIL import Image
 from training import curves
 
 
-def write_run(folder, name, pace, distances, accuracy=None):
+def write_run(folder, name, pace, distances, accuracy=None, judge="judge 12ab"):
     """A log of 100 steps of 64 images between checkpoints, each step taking ``pace`` seconds."""
     lines = []
     for i, distance in enumerate(distances, 1):
         step = 100 * i
         for logged in (step - 50, step):
             lines.append({"step": logged, "images": 64 * logged, "seconds": pace * logged, "generator_loss": 1.0})
-        judged = {"probe_frechet_distance": distance}
+        judged = {"judge": judge, "probe_frechet_distance": distance}
         lines.append(
             {"step": step, "quality": distance, **judged, **({"probe_class_accuracy": accuracy} if accuracy else {})}
         )
@@ -46,10 +46,18 @@ def test_the_table_tells_the_best_so_far_at_equal_times(tmp_path, capsys):
 
 def test_bundled_models_have_their_curve_and_it_can_be_drawn(tmp_path, capsys):
     path = tmp_path / "curves.png"
-    assert curves.main(["cgan-digits", "cgan-mnist", "--output", str(path)]) == 0
-    assert "cgan-digits | cgan-mnist" in capsys.readouterr().out
+    assert curves.main(["cgan-mnist", "projected-gan-mnist", "--output", str(path)]) == 0
+    assert "cgan-mnist | projected-gan-mnist" in capsys.readouterr().out
     with Image.open(path) as picture:
         assert picture.width > 300
+
+
+def test_runs_of_different_judges_are_not_compared(tmp_path, capsys):
+    old, new = write_run(tmp_path, "old", 1.0, [3.0], judge="judge 34cd"), write_run(tmp_path, "new", 1.0, [3.0])
+    assert curves.main([old, new]) == 2
+    assert f"{old} by judge 34cd; {new} by judge 12ab" in capsys.readouterr().err
+    assert curves.main([new, new]) == 0
+    assert curves.main(["cgan-cifar10", "projected-gan-cifar10"]) == 2, "the judge of CIFAR-10 was replaced in between"
 
 
 @pytest.mark.parametrize(

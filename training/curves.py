@@ -2,7 +2,8 @@
 
 A run folder, or a bundled model or model folder with its training log. Prints what each had reached after as many
 minutes, and draws it with ``--output curves.png``. The figures are those of the checkpoints: 2,000 samples against
-2,000 held-out images in the features of the judge of that day; they compare with each other, not with metrics.json.
+2,000 held-out images in the features of the judge that the log names; they compare with each other, not with
+metrics.json, and runs of different judges not at all.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ ROWS = 12  # of the printed table
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A checkpoint: the training time in minutes and the images seen until then, and what it was judged to be."""
+    """A checkpoint: the training time in minutes and the images seen until then, what it was judged to be, by whom."""
 
     minutes: float
     images: int
     frechet_distance: float
     class_accuracy: float | None
+    judge: str
 
 
 def read_curve(given: str) -> list[Point]:
@@ -56,9 +58,18 @@ def read_curve(given: str) -> list[Point]:
             round(np.interp(line["step"], steps, images)),
             line["probe_frechet_distance"],
             line.get("probe_class_accuracy"),
+            line.get("judge", "a judge that the log does not name"),
         )
         for line in judged
     ]
+
+
+def require_one_judge(curves: Mapping[str, Sequence[Point]]) -> None:
+    """Raises LoadError unless all distances are in the features of the same judge."""
+    judges = {name: points[-1].judge for name, points in curves.items()}
+    if len({point.judge for points in curves.values() for point in points}) > 1:
+        found = "; ".join(f"{name} by {judge[:40]}" for name, judge in judges.items())
+        raise LoadError(f"runs of different judges do not compare: {found}; measure them with training/evaluate.py")
 
 
 def table(curves: Mapping[str, Sequence[Point]]) -> str:
@@ -87,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         curves = {given: read_curve(given) for given in options.runs}
+        require_one_judge(curves)
     except LoadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

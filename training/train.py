@@ -50,7 +50,7 @@ from training.launch import start_missing_processes
 from training.networks import build_networks
 from training.objectives import VAE, VAEGAN, Adversarial, Autoencoder, Classification
 from training.optimization import schedule_factor
-from training.protocol import find_judge
+from training.protocol import default_extractor, find_judge
 from training.records import Log, Meter, samples, save_sheet, spread
 from training.runs import choose_run, interruption, set_threads
 from training.selection import find_outliers, record_outliers, select, without_classes
@@ -109,6 +109,7 @@ class Run:
         is_judged = config.objective.type in ("adversarial", "vae", "vae_gan", "distillation")
         self.judge = find_judge(self.data.name, self.data.image_shape) if is_judged else None
         self.reference = Statistics.of(features(self.probe.images, self.judge)) if is_judged else None
+        self.judged_by = {"judge": default_extractor(self.data).identity} if is_judged else {}
         self.alarms = Alarms(spread(self.probe.images))
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.log = Log(folder / "log.jsonl", accelerator)
@@ -219,7 +220,7 @@ class Run:
             numbers["error_rate"] = 1 - numbers["accuracy"]  # smaller is better, as for the others
         name = next(n for n in QUALITY if n in numbers)
         value = numbers[name]
-        self.log.write(self.step, {"quality": value, **{f"probe_{k}": v for k, v in numbers.items()}})
+        self.log.write(self.step, {"quality": value, **self.judged_by, **{f"probe_{k}": v for k, v in numbers.items()}})
         if self.best is None or value < self.best["value"]:
             self.best = {"measure": name, "value": value, "step": self.step}
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.ema.model.state_dict().items()}

@@ -70,11 +70,6 @@ HYBRID = Family(
 )
 KINDS = {family.slug: family for family in (*FAMILIES.values(), CONDITIONAL_VAE, HYBRID)}
 GUIDED = {  # slug → a model of that kind with critics that also look through a frozen classifier
-    "gan": Family(
-        "gan",
-        "Projected DCGAN",
-        "A GAN whose critics also look through a trained classifier. It takes no orders but draws clearer things.",
-    ),
     "cgan": Family(
         "cgan",
         "Projected GAN",
@@ -247,9 +242,11 @@ def read_catalog() -> dict[str, Dataset]:
     return catalog
 
 
-def rank(info: ModelInfo) -> tuple[int, int, str]:
-    """Where a model stands among those of its dataset: by class, and the families of a class in their order."""
-    return list(FAMILIES).index(info.model_class), list(KINDS).index(family_of(info).slug), info.name
+def rank(info: ModelInfo) -> tuple[int, int, int, str]:
+    """Where a model stands among those of its dataset: by class, then by kind, and a kind before what builds on it."""
+    family = family_of(info)
+    built = [*KINDS.values(), *GUIDED.values(), AUXILIARY].index(family)
+    return list(FAMILIES).index(info.model_class), list(KINDS).index(family.slug), built, info.name
 
 
 def dataset_rank(name: str) -> tuple[int, str]:

@@ -68,7 +68,6 @@ LESSONS = {  # a family's slug → its lesson
         "It may draw the same few things again and again, for the critic does not ask for variety. It takes no orders.",
         ("noise", "generator", "image", "[critic]"),
         "Goodfellow et al., 2014; Radford et al., 2016",
-        "The critics of the projected one also look through a trained classifier, and so see what they would miss.",
     ),
     "cgan": Lesson(
         "A GAN whose two sides know the class. The generator is asked for a horse; the critic checks for a horse.",

@@ -18,7 +18,7 @@ from PIL import Image
 import genhub
 from space import inference, zerogpu
 from space.cards import count, duration
-from space.catalog import abilities, family_of, read_catalog
+from space.catalog import abilities, family_of, has_class_loss, read_catalog
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -382,3 +382,11 @@ def test_families_tell_what_a_model_was_trained_against(tmp_path):
     folder = shutil.copytree(hybrid.folder, tmp_path / hybrid.name)
     (folder / "discriminator" / "config.json").write_text("{")
     assert family_of(dataclasses.replace(hybrid, folder=folder)).title == "VAE-GAN", "damaged, and still a hybrid"
+    led = read_catalog()["cifar10"].model("projected-acgan-cifar10")
+    assert family_of(led).title == "Projected AC-GAN"
+    folder = shutil.copytree(led.folder, tmp_path / led.name)
+    for damaged in ("objective: [", "objective:", ""):
+        (folder / "training_config.yaml").write_text(damaged)
+        has_class_loss.cache_clear()
+        assert family_of(dataclasses.replace(led, folder=folder)).title == "Projected GAN"
+    has_class_loss.cache_clear()

@@ -74,11 +74,14 @@ def test_a_map_moves_by_whole_images(engine):
 
 def test_arithmetic_ends_in_the_class_that_was_added(engine):
     judge = genhub.load("classifier-mnist")
+    pairs = [(start, plus) for start in range(10) for plus in range(10) if start != plus]
     hits = 0
-    for start, plus in ((4, 9), (1, 7), (3, 8), (5, 6)):
-        asked = asked_of(do="sum", dataset="mnist", model="vae-mnist", minus=start, plus=plus, **{"class": start})
+    for start, plus in pairs:
+        asked = asked_of(
+            do="sum", dataset="mnist", model="vae-mnist", seed=1, minus=start, plus=plus, **{"class": start}
+        )
         hits += plus in judge.predict(answer(engine, asked).pixels[3:]).argmax(dim=1).tolist()
-    assert hits >= 3
+    assert hits > 0.7 * len(pairs)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -66,9 +66,9 @@ def read_curve(given: str) -> list[Point]:
 
 def require_one_judge(curves: Mapping[str, Sequence[Point]]) -> None:
     """Raises LoadError unless all distances are in the features of the same judge."""
-    judges = {name: points[-1].judge for name, points in curves.items()}
-    if len({point.judge for points in curves.values() for point in points}) > 1:
-        found = "; ".join(f"{name} by {judge[:40]}" for name, judge in judges.items())
+    judges = {name: {point.judge for point in points} for name, points in curves.items()}
+    if len(set.union(*judges.values())) > 1:
+        found = "; ".join(f"{name} by {' and '.join(j[:40] for j in sorted(of))}" for name, of in judges.items())
         raise LoadError(f"runs of different judges do not compare: {found}; measure them with training/evaluate.py")
 
 

@@ -66,7 +66,7 @@ class Extractor:
 
     @property
     def identity(self) -> str:
-        return f"{self.name} {self.sha256}"
+        return f"{self.name} {self.sha256}" if self.sha256 else self.name
 
 
 def judge_extractor(judge: GenHubClassifier, name: str, sha256: str) -> Extractor:

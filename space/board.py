@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from genhub import ModelInfo
-from space.catalog import KINDS, Dataset, Family, abilities, family_of
+from space.catalog import KINDS, Dataset, Family, abilities, family_of, read_json
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "docs" / "study"
@@ -247,14 +246,6 @@ def mapping(record: Any, key: str) -> Mapping[str, Any]:
     """``record[key]`` if both are mappings, else an empty one."""
     value = record.get(key) if isinstance(record, Mapping) else None
     return value if isinstance(value, Mapping) else {}
-
-
-def read_json(path: Path) -> Any:
-    """What a file holds; {} where there is none that can be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def as_number(value: Any) -> float | None:

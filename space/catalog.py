@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -180,8 +181,16 @@ def recorded(info: ModelInfo) -> tuple[dict, dict]:
 
 
 def read_record(path: Path) -> tuple[dict, dict]:
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    record = read_json(path)
     return record.get("metrics", {}), record.get("protocol", {})
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds; {} where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def recorded_distance(info: ModelInfo) -> float:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 import training.finish
 import training.train
+from training.checks import HAVE_CRITIC
 
 CLOCK = {"seconds", "images_per_second", "train_seconds"}  # what no two runs have in common
 
@@ -52,7 +53,7 @@ NETWORKS = {
 }
 
 DENOISER = {"class": "GenHubDiffusion", **tiny.DENOISER, "patch": 2, "guidance_scale": 1.0}
-NETWORKS |= {"diffusion": DENOISER, "distillation": DENOISER}
+NETWORKS |= dict.fromkeys(("diffusion", "distillation", "adversarial_distillation"), DENOISER)
 
 
 def tiny_recipe(kind: str = "adversarial", **changes: Any) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def tiny_recipe(kind: str = "adversarial", **changes: Any) -> dict[str, Any]:
     }
     if kind == "diffusion":
         recipe["evaluation_samples"] = 64
-    if kind in ("adversarial", "vae_gan"):
+    if kind in HAVE_CRITIC:
         recipe["discriminator"] = {"stages": DISCRIMINATOR}
     return recipe | changes
 

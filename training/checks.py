@@ -26,6 +26,7 @@ READS = {
     "latent_autoencoder": ("reconstruction", "beta"),
     "text_to_image": ("label_dropout", "min_snr"),
 }
+READS["adversarial_distillation"] = (*READS["distillation"], *ADVERSARIAL, "adversarial_weight")
 READS["vae_gan"] = (*READS["vae"], *ADVERSARIAL, "adversarial_weight", "prior_share")
 TRAINS = {
     "autoencoder": ("GenHubAE",),
@@ -35,9 +36,11 @@ TRAINS = {
     "classifier": ("GenHubClassifier",),
     "diffusion": ("GenHubDiffusion",),
     "distillation": ("GenHubDiffusion",),
+    "adversarial_distillation": ("GenHubDiffusion",),
     "latent_autoencoder": ("AutoencoderKL",),
     "text_to_image": ("StableDiffusionPipeline",),
 }
+HAVE_CRITIC = ("adversarial", "vae_gan", "adversarial_distillation")
 PIPELINES = {"AutoencoderKL": LatentAutoencoder, "StableDiffusionPipeline": TextToImage}
 MOMENTA = {"adam": ("betas",), "adamw": ("betas",), "sgd": ("momentum",), "rmsprop": ("momentum",)}
 FROM_DATA = ("image_size", "channels", "class_names", "dataset")  # constructor arguments that a recipe does not give
@@ -99,9 +102,9 @@ def check_networks(config: TrainConfig) -> None:
     if config.model.get("class") not in classes:
         got = config.model.get("class")
         raise ConfigError(f"model.class: objective {kind!r} cannot train {got!r}; {nearest(got, classes)}")
-    if kind in ("adversarial", "vae_gan") and not config.discriminator:
+    if kind in HAVE_CRITIC and not config.discriminator:
         raise ConfigError(f"discriminator: objective {kind!r} needs one; give its stages")
-    if kind not in ("adversarial", "vae_gan") and config.discriminator:
+    if kind not in HAVE_CRITIC and config.discriminator:
         raise ConfigError(f"discriminator: objective {kind!r} has none; remove it")
     if config.discriminator_init_from and not config.discriminator:
         raise ConfigError(f"discriminator_init_from: objective {kind!r} has no discriminator; remove it")

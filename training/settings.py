@@ -62,11 +62,11 @@ class ObjectiveConfig:
 
     Args:
         type: ``autoencoder``, ``vae``, ``adversarial``, ``vae_gan``, ``classifier``, ``diffusion``, ``distillation``,
-            ``latent_autoencoder`` or ``text_to_image``.
+            ``adversarial_distillation``, ``latent_autoencoder`` or ``text_to_image``.
         loss: adversarial: ``bce``, ``least_squares``, ``hinge`` or ``wasserstein``.
         reconstruction: autoencoder and VAE: ``mse``, ``l1`` or ``bce`` (of pixels in [0, 1]), summed per image.
         beta: weight of the KL divergence (Higgins et al., 2017).
-        adversarial_weight: weight of the generator's adversarial loss in ``vae_gan``.
+        adversarial_weight: weight of the adversarial loss in ``vae_gan`` and ``adversarial_distillation``.
         classifier, class_weight: adversarial, for a conditional generator: a frozen classifier, by bundled name, folder
             or Hub id, and the weight of its cross-entropy on the class asked for (Odena et al., 2017, train it along).
         prior_share: share of the discriminator's fake images that are samples of the prior in ``vae_gan``; the others
@@ -94,6 +94,7 @@ class ObjectiveConfig:
         "classifier",
         "diffusion",
         "distillation",
+        "adversarial_distillation",
         "latent_autoencoder",
         "text_to_image",
     ]

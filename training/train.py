@@ -40,7 +40,8 @@ from training.checkpoints import (
     write_text,
 )
 from training.config import DEFAULT_RECIPE, recipe_names
-from training.diffusion import Diffusion, Distillation
+from training.diffusion import Diffusion
+from training.distillation import AdversarialDistillation, Distillation
 from training.distributed import synchronize_batch_norm
 from training.ema import EMA
 from training.evaluate import measure
@@ -64,10 +65,12 @@ OBJECTIVES = {
     "classifier": Classification,
     "diffusion": Diffusion,
     "distillation": Distillation,
+    "adversarial_distillation": AdversarialDistillation,
     "latent_autoencoder": LatentAutoencoding,
     "text_to_image": TextToImageDenoising,
 }
 READING = ("split", "image_column", "label_column", "image_size", "channels", "limit", "streaming")  # of DataConfig
+JUDGED = ("adversarial", "vae", "vae_gan", "distillation", "adversarial_distillation")  # by the samples they make
 PROBE = 2000  # held-out images, and samples, behind the quality of a checkpoint
 QUALITY = ("frechet_distance", "error_rate", "reconstruction_mse", "denoising_error")  # smaller is better
 
@@ -106,7 +109,7 @@ class Run:
         if warning:
             self.tell(f"warning: {warning}")
         self.probe = subset(without_classes(self.test, config.data.exclude_classes), PROBE)
-        is_judged = config.objective.type in ("adversarial", "vae", "vae_gan", "distillation")
+        is_judged = config.objective.type in JUDGED
         self.judge = find_judge(self.data.name, self.data.image_shape) if is_judged else None
         self.reference = Statistics.of(features(self.probe.images, self.judge)) if is_judged else None
         self.judged_by = {"judge": default_extractor(self.data).identity} if is_judged else {}

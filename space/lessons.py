@@ -86,6 +86,8 @@ LESSONS = {  # a family's slug → its lesson
         "Each step costs as much as a whole GAN, so it is slow. With few steps the images stay rough.",
         ("noise + class", "denoiser × steps", "image"),
         "Ho et al., 2020; Song et al., 2021",
+        "A distilled one takes a few large steps, which a finished model taught it (Salimans & Ho, 2022). Critics may "
+        "help, as a GAN's do, so that large steps do not blur (Sauer et al., 2024).",
     ),
     "sd": Lesson(
         "Diffusion in the small code of an autoencoder, led by a sentence. The decoder then paints the picture.",

@@ -47,9 +47,7 @@ class Distillation(Objective):
         """
         steps, condition = self.model.num_inference_steps, self.model_condition(part)
         place = (part.noise.uniform() * steps).long().clamp_max(steps - 1)  # which step of the student's
-        start = self.scheduler.config.num_train_timesteps - 1 - place * self.stride
-        samples, noise = self.model.pack(part.images), part.noise.normal(*self.model.sample_shape)
-        x = self.scheduler.add_noise(samples, noise, start)
+        start, x = self.timesteps(place), self.begin(part, place, condition)
         target = self.clean_image(x, self.teach(x, start, condition), start)
         predicted = self.run_model(x, start, condition).float()
         made = to_clean(self.scheduler, predicted, x, start)
@@ -57,6 +55,15 @@ class Distillation(Objective):
         # Truncated: the first step sees no image at all, where the ratio is zero, and must count too.
         weight = signal_to_noise(self.scheduler, start).clamp(min=1, max=self.config.objective.min_snr or None)
         return made, (weight * error).mean(), error.mean()
+
+    def begin(self, part: Part, place: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """Noisy samples (n, *sample_shape) that the student's steps ``place`` (n,) start from: noised real images."""
+        samples, noise = self.model.pack(part.images), part.noise.normal(*self.model.sample_shape)
+        return self.scheduler.add_noise(samples, noise, self.timesteps(place))
+
+    def timesteps(self, place: torch.Tensor) -> torch.Tensor:
+        """At which the student's steps ``place`` start."""
+        return self.scheduler.config.num_train_timesteps - 1 - place * self.stride
 
     @torch.no_grad()
     def teach(self, x: torch.Tensor, start: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
@@ -78,9 +85,31 @@ class Distillation(Objective):
 class AdversarialDistillation(Distillation, Adversarial):
     """Distillation whose clean images must also pass for real ones (Sauer et al., 2024).
 
-    Each of a student's steps starts from a noised real image, and the critics compare the clean image that it says with
-    real ones of the class, so that a step that cannot know which image it was is not taught to blur them together.
+    A step that cannot know which image will come of its noise is taught by its teacher alone to blur them together. The
+    critics compare the clean image that any step says with real ones.
     """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.strides = type(self.scheduler).from_config(self.scheduler.config)
+        self.strides.set_timesteps(self.model.num_inference_steps)
+
+    @torch.no_grad()
+    def begin(self, part: Part, place: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """Noisy samples to which the student's own first ``place`` steps lead from noise.
+
+        This is what it sees when it samples, its mistakes included (backward simulation, Yin et al., 2024).
+        """
+        x = part.noise.normal(*self.model.sample_shape)
+        for i in range(self.model.num_inference_steps - 1):
+            rows = (place > i).nonzero().flatten()
+            if len(rows):
+                timesteps = self.timesteps(torch.full_like(rows, i))
+                predicted = self.run_model(x[rows], timesteps, None if condition is None else condition[rows])
+                x[rows] = self.strides.batch_step_no_noise(
+                    predicted.float(), timesteps, x[rows], use_clipped_model_output=True
+                )
+        return x
 
     def make_fake(self, part: Part) -> tuple[torch.Tensor, Logs]:
         made, weighted, error = self.imitate(part)

@@ -81,7 +81,7 @@ class ObjectiveConfig:
             (Ho & Salimans, 2021).
         min_snr: diffusion, distillation, text_to_image: largest weight of a timestep's error in the clean image
             (Hang et al., 2023); 0 weighs all predictions alike.
-        teacher: distillation: a diffusion model of the same shape: bundled name, folder or Hub id.
+        teacher: distillation of either kind: a diffusion model of the same shape: bundled name, folder or Hub id.
         substeps: distillation: steps of the teacher that one of the student's stands for.
         guidance_scale: distillation: of the teacher; the student then needs none.
     """

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from genhub import ModelInfo
-from space.catalog import KINDS, Dataset, Family, abilities, family_of, read_json
+from space.catalog import KINDS, Dataset, Family, abilities, family_of, mapping, read_json
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "docs" / "study"
@@ -240,12 +240,6 @@ def read_costs(*places: Mapping[str, Any]) -> dict[str, float]:
     """The costs that some place tells, the first place first."""
     told = ((cost, as_number(place.get(cost))) for place in reversed(places) for cost in COSTS)
     return {cost: value for cost, value in told if value is not None}
-
-
-def mapping(record: Any, key: str) -> Mapping[str, Any]:
-    """``record[key]`` if both are mappings, else an empty one."""
-    value = record.get(key) if isinstance(record, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
 
 
 def as_number(value: Any) -> float | None:

@@ -18,7 +18,7 @@ from PIL import Image
 import genhub
 from space import inference, zerogpu
 from space.cards import count, duration
-from space.catalog import abilities, family_of, objective, read_catalog
+from space.catalog import abilities, family_of, objective, read_catalog, read_record
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -392,3 +392,9 @@ def test_families_tell_what_a_model_was_trained_against(tmp_path):
         objective.cache_clear()
         assert family_of(dataclasses.replace(led, folder=folder)).title == "Projected GAN"
     objective.cache_clear()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"metrics"', '{"metrics": 3, "protocol": null}'])
+def test_a_damaged_record_holds_no_figures(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    assert read_record(tmp_path / "metrics.json") == ({}, {})

@@ -273,9 +273,11 @@ def test_a_wide_range_is_drawn_on_a_logarithmic_axis():
 
 
 def test_findings_are_those_of_the_document():
-    html = str(findings("MNIST"))
-    assert html.count("<li>") >= 5
-    assert "study/" not in html, "a picture or a link that the page cannot follow"
+    for title, least in (("MNIST", 5), ("CIFAR-10", 3)):
+        html = str(findings(title))
+        assert html.count("<li>") >= least
+        assert "study/" not in html, "a picture that the page cannot show"
+        assert "href" not in html, "a link that the page cannot follow"
     assert findings("MNI") == findings("Digits") == ""
 
 

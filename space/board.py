@@ -140,12 +140,11 @@ class Entry:
 def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entry]:
     """All rows: the bundled models first, then those of the studies. What was measured once stands there once."""
     bundled = [entry for data in catalog.values() for info in data.models if (entry := bundled_entry(info))]
-    studied = [entry for table in sorted(study.glob("*.json")) for entry in study_entries(table)]
-    kept, again = [entry.figures for entry in bundled], [entry.figures for entry in studied]
-    marked = [
-        dataclasses.replace(entry, origin="bundled, study") if entry.figures in again else entry for entry in bundled
-    ]
-    return marked + [entry for entry in studied if entry.figures not in kept]
+    studied = [entry for table in sorted(study.glob("*/table.json")) for entry in study_entries(table)]
+    again = [(model, row) for model in bundled for row in studied if row.figures.items() <= model.figures.items()]
+    both, repeated = {model.name for model, _ in again}, {row.name for _, row in again}
+    marked = [dataclasses.replace(entry, origin="bundled, study") if entry.name in both else entry for entry in bundled]
+    return marked + [entry for entry in studied if entry.name not in repeated]
 
 
 def bundled_entry(info: ModelInfo) -> Entry | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -16,7 +17,8 @@ import yaml
 from PIL import Image
 from tiny_runs import tiny_recipe, write_recipe
 
-from training import study
+import genhub
+from training import results, study
 from training.config import recipe_names
 from training.pictures import contact_sheets, draw_study
 from training.settings import ConfigError
@@ -25,10 +27,10 @@ from training.tables import REPORTED, collect, write_tables
 PROTOCOL = {"dataset": "digits", "split": "test", "test_images": 297, "extractor": "pixels", "extractor_sha256": "0"}
 
 
-def finish(folder: Path, distance: float, protocol: dict = PROTOCOL, **log) -> None:
-    """What a finished run leaves behind, as far as a study looks at it."""
-    (folder / "final").mkdir(parents=True)
-    folder.with_name(f"{folder.name}.log").touch()
+def finish(study_folder: Path, run: str, distance: float, protocol: dict = PROTOCOL, **log) -> None:
+    """A finished run, ``seed-0/cgan-cifar10``, as far as a study looks at it, and its result."""
+    folder = study_folder / "runs" / run
+    (folder / "final").mkdir(parents=True, exist_ok=True)
     record = {"protocol": protocol, "metrics": {"frechet_distance": distance}, "spread": {"frechet_distance": 0.5}}
     for path in (folder / "final" / "metrics.json", folder / "metrics.json"):
         path.write_text(json.dumps(record))
@@ -38,6 +40,13 @@ def finish(folder: Path, distance: float, protocol: dict = PROTOCOL, **log) -> N
     lines = [{"step": i, "images": 8 * i, "discriminator_loss": float(i), "generator_loss": 2.0} for i in range(1, 21)]
     lines += [{"step": 20, **log}] if log else []
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    results.write_result(folder, study_folder / f"{run}.json")
+
+
+@pytest.fixture
+def no_images(monkeypatch):
+    """Finished runs of which nothing is drawn: there is no model in them."""
+    monkeypatch.setattr(results, "made_by", lambda *_: None)
 
 
 @pytest.fixture
@@ -58,6 +67,7 @@ def begin(names: list[str], output: Path, *more: str) -> int:
 def fake(monkeypatch, code: str) -> None:
     """Replace the training command by a script that is given the run folder."""
     monkeypatch.setattr(study, "command", lambda job, *rest: [sys.executable, "-c", code, str(job.folder)])
+    monkeypatch.setattr(results, "made_by", lambda *_: None)  # there is no model in what it makes
 
 
 DONE = """
@@ -93,6 +103,28 @@ def test_cheapest_first_and_what_is_done_is_skipped(names, tmp_path, monkeypatch
     out = capsys.readouterr().out
     assert "4 of 4 runs are done, 0 to do" in out
     assert "started" not in out
+
+
+def test_a_study_goes_on_from_its_results_where_the_runs_are_lost(names, tmp_path, monkeypatch, capsys):
+    fake(monkeypatch, DONE)
+    assert begin(names[:1], tmp_path / "out", "--runs", str(tmp_path / "runs")) == 0
+    assert not (tmp_path / "out" / "runs").exists()
+    before = (tmp_path / "out" / "table.md").read_text()
+    shutil.rmtree(tmp_path / "runs")
+    assert begin(names[:1], tmp_path / "out") == 0
+    assert "1 of 1 runs are done, 0 to do" in capsys.readouterr().out
+    assert (tmp_path / "out" / "table.md").read_text() == before
+    assert begin(names, tmp_path / "out") == 0
+    assert "1 of 2 runs are done, 1 to do" in capsys.readouterr().out
+
+
+def test_a_run_that_finished_as_the_study_was_killed_is_not_lost(names, tmp_path, monkeypatch, capsys):
+    fake(monkeypatch, DONE)
+    assert begin(names[:1], tmp_path / "out") == 0
+    (tmp_path / "out" / "seed-0" / "wide.json").unlink()
+    fake(monkeypatch, "raise SystemExit('trained again')")
+    assert begin(names[:1], tmp_path / "out") == 0
+    assert "1 of 1 runs are done, 0 to do" in capsys.readouterr().out
 
 
 def test_a_run_that_fails_does_not_stop_the_others_and_is_tried_again(names, tmp_path, monkeypatch):
@@ -135,7 +167,7 @@ while len(list(folder.parent.glob("*.here"))) < 2: time.sleep(0.05)
 """
     fake(monkeypatch, wait + DONE)
     assert begin(names, tmp_path / "out", "--jobs", "2") == 0
-    assert len(list((tmp_path / "out" / "seed-0").glob("*/metrics.json"))) == 2
+    assert len(list((tmp_path / "out" / "seed-0").glob("*.json"))) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -154,7 +186,7 @@ while True: time.sleep(0.05)
     output = tmp_path / "out"
 
     def interrupt() -> None:
-        while not list(output.glob("seed-0/*.ready")):
+        while not list(output.glob("runs/seed-0/*.ready")):
             time.sleep(0.05)
         os.kill(os.getpid(), number)
 
@@ -162,8 +194,8 @@ while True: time.sleep(0.05)
     thread.start()
     assert begin(names, output) == 130
     thread.join()
-    assert [path.name for path in output.glob("seed-0/*.ended")] == ["narrow.ended"]
-    assert not list(output.glob("seed-0/*.failed")), "to be stopped is no failure"
+    assert [path.name for path in output.glob("runs/seed-0/*.ended")] == ["narrow.ended"]
+    assert not list(output.glob("runs/seed-0/*.failed")), "to be stopped is no failure"
 
 
 def test_a_study_is_alone_in_its_folder(tmp_path):
@@ -221,15 +253,15 @@ def test_another_budget_needs_another_folder(names, tmp_path, monkeypatch, capsy
 
 
 @pytest.fixture
-def output(tmp_path) -> Path:
+def output(tmp_path, no_images) -> Path:
     """A study of four systems and three seeds, and its floor."""
     systems = {name: {"name": f"{name.split('/')[1]}-cifar10", "flops": 2e9} for name in REPORTED_SYSTEMS}
-    (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems, "dataset": "digits"}))
-    finish(tmp_path / "seed-0" / "dcgan-1-cifar10", 30.0)
-    finish(tmp_path / "seed-1" / "dcgan-1-cifar10", 34.0, alarm="divergence: frechet_distance is 90")
-    finish(tmp_path / "seed-0" / "cgan-1-cifar10", 20.0)
-    (tmp_path / "seed-0" / "wgan-1-cifar10.log").touch()
-    (tmp_path / "seed-0" / "wgan-1-cifar10.failed").write_text("no memory\n")
+    (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems}))
+    finish(tmp_path, "seed-0/dcgan-1-cifar10", 30.0)
+    finish(tmp_path, "seed-1/dcgan-1-cifar10", 34.0, alarm="divergence: frechet_distance is 90")
+    finish(tmp_path, "seed-0/cgan-1-cifar10", 20.0)
+    (tmp_path / "runs" / "seed-0" / "wgan-1-cifar10.log").touch()
+    (tmp_path / "runs" / "seed-0" / "wgan-1-cifar10.failed").write_text("no memory\n")
     (tmp_path / "floor").mkdir()
     record = {"protocol": PROTOCOL, "metrics": {"frechet_distance": 1.0}}
     (tmp_path / "floor" / "metrics.json").write_text(json.dumps(record))
@@ -240,7 +272,7 @@ REPORTED_SYSTEMS = ("cifar10/dcgan-1", "cifar10/cgan-1", "cifar10/wgan-1", "cifa
 
 
 def test_rows_are_ranked_and_hold_means_over_seeds(output):
-    rows = collect(output)
+    rows = collect(output, output / "runs")
     assert [row["system"] for row in rows] == [
         "floor", "cifar10/cgan-1", "cifar10/dcgan-1", "cifar10/vae", "cifar10/wgan-1"
     ]  # fmt: skip
@@ -256,7 +288,7 @@ def test_rows_are_ranked_and_hold_means_over_seeds(output):
 
 
 def test_tables_keep_ours_and_theirs_apart(output):
-    write_tables(output)
+    write_tables(output, output / "runs")
     text = (output / "table.md").read_text()
     heads, _, *rows = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
     row = dict(zip((head.strip("| ") for head in heads), (cell.strip("| ") for cell in rows[1]), strict=True))
@@ -273,30 +305,49 @@ def test_tables_keep_ours_and_theirs_apart(output):
 
 def test_figures_of_different_extractors_are_not_put_into_one_table(output):
     other = PROTOCOL | {"extractor": "inception"}
-    finish(output / "seed-1" / "cgan-1-cifar10", 21.0, protocol=other)
+    finish(output, "seed-1/cgan-1-cifar10", 21.0, protocol=other)
     with pytest.raises(ConfigError, match="measured with different protocols"):
-        collect(output)
+        collect(output, output / "runs")
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
 def test_pictures_of_a_study(tmp_path):
-    import genhub
-
-    systems = {"digits/cgan": {"name": "cgan-digits", "flops": 1e9}, "digits/other": {"name": "other", "flops": 1e9}}
-    (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems, "dataset": "digits"}))
-    log = {"probe_frechet_distance": 3.0}
-    finish(tmp_path / "seed-0" / "cgan-digits", 3.0, **log)
-    genhub.load("cgan-digits").save_pretrained(tmp_path / "seed-0" / "cgan-digits" / "final")
-    made = draw_study(tmp_path, tmp_path / "docs")
-    assert [path.name for path in made] == ["digits-samples.png", "digits-losses.png", "digits-quality.png"]
+    """One system with all there is, one whose first seed left no curves, one that is not done."""
+    systems = {f"digits/{name}": {"name": name, "flops": 1e9} for name in ("cgan-digits", "old", "other")}
+    (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems}))
+    for run in ("seed-0/cgan-digits", "seed-0/old", "seed-1/old"):
+        genhub.load("cgan-digits").save_pretrained(tmp_path / "runs" / run / "final")
+        finish(tmp_path, run, 3.0, probe_frechet_distance=3.0)
+    (tmp_path / "seed-0" / "old.csv").unlink()
+    made = draw_study(tmp_path, tmp_path / "runs")
+    assert [path.name for path in made] == ["samples.png", "losses.png", "quality.png"]
     for path in made:
         with Image.open(path) as picture:
             assert picture.format == "PNG"
         assert path.stat().st_size < 150_000
     with Image.open(made[0]) as sheet:
-        assert len(sheet.crop((200, 0, *sheet.size)).convert("L").getcolors()) > 10, "there are samples on it"
+        first, second = (sheet.crop((200, top, sheet.width, top + sheet.height // 2)) for top in (0, sheet.height // 2))
+    assert len(first.convert("L").getcolors()) > 10, "there are samples on it"
+    assert first.tobytes() == second.tobytes(), "the same model, the same seed"
+
+
+def test_curves_are_read_as_they_were_written(tmp_path):
+    lines = [
+        {"step": 1, "images": 8, "discriminator_loss": 0.5, "generator_loss": None},
+        {"step": 2, "images": 16, "discriminator_loss": 0.25, "generator_loss": 1.0},
+        {"step": 2, "probe_frechet_distance": 3.5},
+        {"step": 3, "probe_frechet_distance": 2.5},
+    ]
+    curves = results.curves_of(lines)
+    results.write_curves(curves, tmp_path / "curves.csv")
+    assert results.read_curves(tmp_path / "curves.csv") == curves == {
+        "discriminator_loss": [(8, 0.5), (16, 0.25)],
+        "generator_loss": [(16, 1.0)],
+        "frechet_distance": [(16, 3.5), (24, 2.5)],
+    }  # fmt: skip
+    assert results.curves_of([{"step": 1, "alarm": "divergence"}]) == {}
 
 
 def test_contact_sheets(tmp_path):

@@ -22,7 +22,7 @@ import numpy as np
 
 from genhub import LoadError, hub
 from training.pictures import draw_quality
-from training.tables import read_log
+from training.results import read_log
 
 ROWS = 12  # of the printed table
 

@@ -2,68 +2,67 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import genhub
-from genhub.images import grid, save_png, to_pil, to_uint8
-from training.tables import collect, read_json, read_log
+from genhub.images import grid, save_png
+from training.results import SEED, Curves, made_by, read_curves, read_json
+from training.tables import collect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SEED = 0
-COLUMNS = 10  # images per system
 ENLARGED = 2
 LABEL_WIDTH, LINE = 150, 16  # pixels
 HIGHLIGHTED = 5  # systems whose curve has a colour
 PANELS = 5  # loss curves side by side
+DRAWN = {  # losses: what they are called here, and their colour
+    "discriminator_loss": ("discriminator", "#d62728"),
+    "generator_loss": ("generator", "#1f77b4"),
+    "loss": ("loss", "#333333"),
+}
+QUALITY = "frechet_distance"
 
 
-def draw_study(output: Path, folder: Path) -> list[Path]:
-    """Samples of all systems, their losses, and their quality over the run, as PNGs in ``folder``; their paths.
+def draw_study(output: Path, runs: Path) -> list[Path]:
+    """``samples.png``, ``losses.png`` and ``quality.png`` of the systems with a result, the best first; their paths.
 
-    Raises ConfigError, LoadError.
+    A system stands there with its first seed that has what is drawn, and is left out where none has; a picture of
+    nothing is not made. Raises ConfigError.
     """
-    rows = [row for row in collect(output) if "runs" in row]
-    study = read_json(output / "study.json")
-    runs = {row["system"]: output / "seed-0" / study["systems"][row["system"]]["name"] for row in rows}
-    prefix = next(iter(runs)).split("/")[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    finals = {system: run / "final" for system, run in runs.items() if (run / "metrics.json").is_file()}
-    logs = {system: read_log(run / "log.jsonl") for system, run in runs.items()}
-    logs = {system: lines for system, lines in logs.items() if lines}
-    made = [folder / f"{prefix}-{kind}.png" for kind in ("samples", "losses", "quality")]
-    draw_samples(finals, made[0])
-    draw_losses(logs, made[1])
-    draw_quality({system: quality(lines) for system, lines in logs.items()}, made[2], "images seen")
+    systems = read_json(output / "study.json")["systems"]
+    samples, losses, quality = {}, {}, {}
+    for system in (row["system"] for row in collect(output, runs) if row["system"] in systems):
+        for seed in sorted(output.glob("seed-*"), reverse=True):  # so that the first that has something stays
+            result = seed / f"{systems[system]['name']}.json"
+            curves = read_curves(result.with_suffix(".csv"))
+            if result.with_suffix(".png").is_file():
+                samples[system] = result.with_suffix(".png")
+            if set(curves) & set(DRAWN):
+                losses[system] = curves
+            if QUALITY in curves:
+                quality[system] = curves[QUALITY]
+    made = []
+    for kind, draw, drawn in (
+        ("samples", draw_samples, samples),
+        ("losses", draw_losses, losses),
+        ("quality", functools.partial(draw_quality, over="images seen"), quality),
+    ):
+        if drawn:
+            made.append(output / f"{kind}.png")
+            draw(drawn, made[-1])
     return made
 
 
-def made_by(folder: str | Path, n: int, labels: Any = None, seed: int = SEED) -> torch.Tensor | None:
-    """n uint8 images of a model, or None of one that makes none; labels None means 0, 1, … of a conditional one."""
-    model = genhub.load(folder)
-    if not hasattr(model, "generate"):
-        return None
-    if model.class_names and labels is None:
-        labels = torch.arange(n) % len(model.class_names)
-    return to_uint8(model.generate(n, labels=labels if model.class_names else None, seed=seed)).cpu()
-
-
-def draw_samples(finals: dict[str, Path], path: Path) -> None:
+def draw_samples(strips: Mapping[str, Path], path: Path) -> None:
     """A row per system: the same seed and, where it takes them, classes 0…9 from left to right."""
-    sheets = {}
-    for system, folder in finals.items():
-        images = made_by(folder, COLUMNS)
-        if images is not None:
-            sheets[system] = to_pil(grid(images, columns=COLUMNS))
-    if not sheets:
-        return
+    sheets = {system: Image.open(strip).convert("RGB") for system, strip in strips.items()}
     width, height = (ENLARGED * side for side in next(iter(sheets.values())).size)
     picture = Image.new("RGB", (LABEL_WIDTH + width, height * len(sheets)), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
@@ -74,19 +73,17 @@ def draw_samples(finals: dict[str, Path], path: Path) -> None:
     picture.save(path, optimize=True)
 
 
-def draw_losses(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
+def draw_losses(systems: Mapping[str, Curves], path: Path) -> None:
     """The losses of each system over the images seen, a panel each."""
-    rows = math.ceil(len(logs) / PANELS)
-    figure, axes = panels(rows)
-    names = {"discriminator_loss": "discriminator", "generator_loss": "generator", "loss": "loss"}
-    for axis, (system, lines) in zip(axes, logs.items(), strict=False):
-        for (key, name), colour in zip(names.items(), ("#d62728", "#1f77b4", "#333333"), strict=True):
-            points = [(line["images"] / 1000, line[key]) for line in lines if line.get(key) is not None]
+    figure, axes = panels(math.ceil(len(systems) / PANELS))
+    for axis, (system, curves) in zip(axes, systems.items(), strict=False):
+        for key, (name, colour) in DRAWN.items():
+            points = [(images / 1000, value) for images, value in curves.get(key, [])]
             if points:
                 axis.plot(*zip(*points, strict=True), label=name, color=colour, linewidth=0.9)
         axis.set_title(system.split("/")[-1], fontsize=9)
         axis.tick_params(labelsize=7)
-    for axis in axes[len(logs) :]:
+    for axis in axes[len(systems) :]:
         axis.set_axis_off()
     figure.supxlabel("thousand images seen", fontsize=9)
     figure.legend(*axes_legend(axes), loc="outside upper center", ncols=3, fontsize=9)
@@ -134,13 +131,6 @@ def draw_quality(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path
     axes.set_ylabel("Fréchet distance of 2,000 samples")
     axes.legend(fontsize=9)
     save(figure, path)
-
-
-def quality(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
-    """(images seen, Fréchet distance) of each assessment."""
-    pace = next((line["images"] / line["step"] for line in lines if "images" in line), None)
-    found = [(line["step"], line.get("probe_frechet_distance")) for line in lines]
-    return [(step * pace, value) for step, value in found if value is not None and pace is not None]
 
 
 def save(figure: Any, path: Path) -> None:

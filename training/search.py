@@ -30,10 +30,10 @@ from genhub.errors import DataError
 from training.alarms import Diverged
 from training.checkpoints import CheckpointError, write_text
 from training.config import parse_config, read_recipe
+from training.results import read_log
 from training.runs import set_threads
 from training.settings import ConfigError, TrainConfig, to_yaml
 from training.study import alone
-from training.tables import read_log
 from training.train import Run
 
 if TYPE_CHECKING:

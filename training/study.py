@@ -4,12 +4,15 @@
 
 trains every recipe of training/recipes/cifar10 on the same number of images seen, the cheapest first, each by the
 ordinary training command in a process of its own. Stopped or killed, the same command continues where it was; finished
-runs are skipped, a row that fails is shown with its reason and tried again next time. ``OUTPUT/table.md``, ``.csv`` and
-``.json`` are written anew after every run. Options after ``--`` go to training/train.py: ``-- --mixed-precision bf16``.
+runs are skipped, a row that fails is shown with its reason and tried again next time. Options after ``--`` go to
+training/train.py: ``-- --mixed-precision bf16``.
 
-    python training/study.py --table --output FOLDER                      the tables of what there is so far
-    python training/study.py --evaluate-only --output FOLDER              measure finished runs, floor and ceiling anew
-    python training/study.py --pictures docs/study --output FOLDER        samples and curves of all systems
+OUTPUT holds what is worth keeping: the result of every finished run (see training/results.py), and ``table.md``,
+``.csv`` and ``.json``, written anew after every run. The run folders lie in OUTPUT/runs or where ``--runs`` says; a
+study goes on without those of finished runs.
+
+    python training/study.py --table --output FOLDER             the tables and pictures of what there is so far
+    python training/study.py --evaluate-only --output FOLDER     measure the runs that are here, floor and ceiling anew
     python training/study.py --contact-sheets cgan-cifar10 --output FOLDER    1,000 images, and 100 of each class
 """
 
@@ -40,9 +43,10 @@ from training.checkpoints import write_text
 from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
 from training.pictures import contact_sheets, draw_study
+from training.results import read_json, write_result
 from training.runs import interruption
 from training.settings import ConfigError, TrainConfig
-from training.tables import BOUNDS, read_json, write_tables
+from training.tables import BOUNDS, write_tables
 from training.train import READING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,10 +64,15 @@ class Job:
     config: TrainConfig
     flops: float  # per image seen
     output: Path
+    runs: Path
 
     @property
     def folder(self) -> Path:
-        return self.output / f"seed-{self.seed}" / self.config.name
+        return self.runs / f"seed-{self.seed}" / self.config.name
+
+    @property
+    def result(self) -> Path:
+        return self.output / f"seed-{self.seed}" / f"{self.config.name}.json"
 
     @property
     def log(self) -> Path:
@@ -78,7 +87,7 @@ class Job:
         return f"{self.recipe}, seed {self.seed}"
 
     @property
-    def done(self) -> bool:
+    def trained(self) -> bool:
         return (self.folder / "metrics.json").is_file()
 
 
@@ -108,22 +117,23 @@ def plan(options: argparse.Namespace, overrides: list[str]) -> list[Job]:
     for name, config in configs.items():
         if short_name(config.dataset) != short_name(next(iter(configs.values())).dataset):
             raise ConfigError(f"{name}: is a recipe for {config.dataset}; a study is of one dataset")
-    terms = {"images": options.images, "overrides": overrides, "dataset": dataset}
+    terms = {"images": options.images, "overrides": overrides}
     path = options.output / "study.json"
     study = read_json(path) if path.is_file() else {**terms, "systems": {}}
-    for key in ("images", "overrides"):
-        if study[key] != terms[key]:
-            raise ConfigError(f"--output: {options.output} holds a study of {key} {study[key]}, not {terms[key]}")
+    for key, value in terms.items():
+        if study[key] != value:
+            raise ConfigError(f"--output: {options.output} holds a study of {key} {study[key]}, not {value}")
     for name, config in configs.items():
         if name not in study["systems"]:
             keys = (key for key in READING if key not in ("limit", "streaming"))
             data = load_images(dataset, limit=1, **{key: getattr(config.data, key) for key in keys})
             study["systems"][name] = {"name": config.name, "flops": step_flops(config, data)}
     options.output.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(study | terms, indent=2) + "\n")
+    write_text(path, json.dumps(study, indent=2) + "\n")
     flops = {name: study["systems"][name]["flops"] for name in configs}
     order = sorted(configs, key=lambda name: (flops[name], name))
-    return [Job(name, s, configs[name], flops[name], options.output) for s in range(options.seeds) for name in order]
+    places = options.output, options.runs
+    return [Job(name, seed, configs[name], flops[name], *places) for seed in range(options.seeds) for name in order]
 
 
 def command(job: Job, options: argparse.Namespace, overrides: list[str]) -> list[str]:
@@ -192,7 +202,10 @@ def reason(code: int, log: Path) -> str:
 
 def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], lock: int) -> bool:
     """Run what is not done, ``options.jobs`` at once. False if the user interrupts."""
-    waiting = [job for job in jobs if not job.done]
+    for job in jobs:
+        if job.trained and not job.result.is_file():  # the study was killed in between
+            write_result(job.folder, job.result)
+    waiting = [job for job in jobs if not job.result.is_file()]
     print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are done, {len(waiting)} to do", flush=True)
     running: dict[Job, tuple[subprocess.Popen, float]] = {}
     with interruption() as interrupted:
@@ -211,33 +224,40 @@ def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], 
                     continue
                 del running[job]
                 minutes = (time.monotonic() - began) / 60
-                if job.done:
+                if job.trained:
+                    write_result(job.folder, job.result)
                     print(f"{job.title}: done after {minutes:.1f} minutes", flush=True)
                 elif not interrupted.is_set():
                     why = reason(process.returncode, job.log)
                     write_text(job.failure, why + "\n")
                     print(f"{job.title}: failed: {why}", flush=True)
                 try:
-                    write_tables(options.output)
+                    write_tables(options.output, options.runs)
                 except ConfigError as error:  # figures that do not compare are no reason to train no more
                     print(f"no table: {error}", flush=True)
             time.sleep(0.2)
         return not interrupted.is_set()
 
 
-def evaluate_all(output: Path) -> None:
-    """Measure every finished run anew, and floor and ceiling, by training/evaluate.py. Raises ConfigError."""
-    dataset = read_json(output / "study.json")["dataset"]
+def evaluate_all(options: argparse.Namespace) -> None:
+    """Measure the finished runs that are here anew, and floor and ceiling, by training/evaluate.py.
+
+    Raises ConfigError.
+    """
+    systems = read_json(options.output / "study.json")["systems"]
+    dataset = options.dataset or parse_config(read_recipe(next(iter(systems))), []).dataset
     evaluate = [sys.executable, str(ROOT / "training" / "evaluate.py"), "--dataset", dataset]
-    finals = [str(path.parent / "final") for path in sorted(output.glob("seed-*/*/metrics.json"))]
-    bounds = [[f"--{name}", "--output", str(output / name)] for name in BOUNDS]
-    for arguments in [*([final] for final in finals), *bounds]:
+    folders = [path.parent for path in sorted(options.runs.glob("seed-*/*/metrics.json"))]
+    bounds = [[f"--{name}", "--output", str(options.output / name)] for name in BOUNDS]
+    for arguments in [*([str(folder / "final")] for folder in folders), *bounds]:
         done = subprocess.run([*evaluate, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise ConfigError(
                 f"evaluate.py {' '.join(arguments)}: {(done.stderr.strip() or 'failed').splitlines()[-1]}"
             )
         print(f"measured {arguments[0]}", flush=True)
+    for folder in folders:
+        write_result(folder, options.output / folder.parent.name / f"{folder.name}.json")
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -247,19 +267,20 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("names", nargs="*", help="recipes, or a folder of training/recipes such as cifar10 or mnist")
     parser.add_argument("--images", type=int, help="budget of every run, in images seen")
     parser.add_argument("--dataset", help="read instead of the recipes' own; a folder or a Hub id")
-    parser.add_argument("--output", type=Path, required=True, help="where runs and tables lie")
+    parser.add_argument("--output", type=Path, required=True, help="where results, tables and pictures lie")
+    parser.add_argument("--runs", type=Path, help="where the run folders lie; OUTPUT/runs unless given")
     parser.add_argument("--seeds", type=int, default=1, help="runs per recipe, with seeds 0, 1, …")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once; they share this machine's cores")
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--table", action="store_true", help="train nothing, write the tables")
+    instead.add_argument("--table", action="store_true", help="train nothing, write tables and pictures")
     instead.add_argument("--evaluate-only", action="store_true", help="train nothing, measure finished runs anew")
-    instead.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw the study's pictures into FOLDER")
     instead.add_argument("--contact-sheets", metavar="MODEL", help="draw many images of one model into OUTPUT")
     options = parser.parse_args(mine)
     for name in ("seeds", "jobs", "images"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
-    options.trains = not (options.table or options.evaluate_only or options.pictures or options.contact_sheets)
+    options.runs = options.runs or options.output / "runs"
+    options.trains = not (options.table or options.evaluate_only or options.contact_sheets)
     if options.trains and (not options.names or options.images is None):
         raise ConfigError("give recipes, or the name of their folder, and --images")
     if not options.trains and not options.contact_sheets and not (options.output / "study.json").is_file():
@@ -274,17 +295,16 @@ def main(argv: list[str] | None = None) -> int:
         if options.contact_sheets:
             print(*contact_sheets(options.contact_sheets, options.output), sep="\n")
             return 0
-        if options.pictures:
-            print(*draw_study(options.output, options.pictures), sep="\n")
-            return 0
         if options.trains:
             jobs = plan(options, overrides)
-            with alone(options.output) as lock:
+            options.runs.mkdir(parents=True, exist_ok=True)
+            with alone(options.runs) as lock:
                 if not run_all(jobs, options, overrides, lock):
                     return 130
         if options.evaluate_only:
-            evaluate_all(options.output)
-        print(write_tables(options.output))
+            evaluate_all(options)
+        made = [write_tables(options.output, options.runs), *draw_study(options.output, options.runs)]
+        print(*made, sep="\n")
         return 0
     except (ConfigError, DataError, LoadError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,10 @@ import yaml
 
 from training.checkpoints import write_text
 from training.protocol import require_comparable
+from training.results import ALARMS, count_alarms, mean_losses, read_json, read_log
 from training.settings import ConfigError
 
 REPORTED = Path(__file__).parent / "reported.yaml"
-LAST = 0.1  # share of a log over which losses are averaged
-ALARMS = {"divergence": "divergence", "mode collapse": "collapse", "the discriminator tells": "discriminator won"}
 BOUNDS = ("floor", "ceiling")  # real training images and noise, measured like samples, in folders of these names
 COLUMNS = {  # of the Markdown table: what is in a column, in the words of its head
     "frechet_distance": "Fréchet distance",
@@ -31,22 +30,26 @@ COLUMNS = {  # of the Markdown table: what is in a column, in the words of its h
 }
 
 
-def collect(output: Path) -> list[dict[str, Any]]:
-    """A row for every system of a study, the best first; then floor and ceiling where they were measured.
+def collect(output: Path, runs: Path) -> list[dict[str, Any]]:
+    """A row for every system of a study and for floor and ceiling where they were measured, the best first.
+
+    Args:
+        output: the study's folder, which holds the results of finished runs.
+        runs: holds the run folders, which say how far the others are.
 
     Raises ConfigError where figures were measured by different protocols and so cannot share a table.
     """
-    study = json.loads((output / "study.json").read_text(encoding="utf-8"))
+    study = read_json(output / "study.json")
     reported = yaml.safe_load(REPORTED.read_text(encoding="utf-8"))
     rows, records = [], {}
+    seeds = sorted({folder.name for place in (output, runs) for folder in place.glob("seed-*")})
     for recipe, facts in study["systems"].items():
-        folders = [seed / facts["name"] for seed in sorted(output.glob("seed-*"))]
-        begun = [folder for folder in folders if folder.with_name(f"{folder.name}.log").is_file()]
-        runs = [read_run(folder, study["images"]) for folder in begun]
-        records |= {f"{recipe}, {run['run']}": run["record"] for run in runs if run["record"]}
+        read = [read_run(output / seed, runs / seed, facts["name"], study["images"]) for seed in seeds]
+        begun = [run for run in read if run is not None]
+        records |= {f"{recipe}, {run['run']}": run["record"] for run in begun if run["record"]}
         theirs = reported["systems"].get(recipe, {})
         theirs = {"extractor": reported["extractor"], **theirs} if theirs else {}
-        rows.append({"system": recipe, "gflop_per_image": facts["flops"] / 1e9, **summarized(runs), "theirs": theirs})
+        rows.append({"system": recipe, "gflop_per_image": facts["flops"] / 1e9, **summarized(begun), "theirs": theirs})
     for name in BOUNDS:
         if (output / name / "metrics.json").is_file():
             records[name] = read_json(output / name / "metrics.json")
@@ -60,50 +63,21 @@ def collect(output: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["metrics"].get("frechet_distance", worst), row["system"]))
 
 
-def read_run(folder: Path, budget: int) -> dict[str, Any]:
-    """What one run folder tells: its state, its record of metrics, its facts, losses and alarms."""
-    run: dict[str, Any] = {"run": folder.parent.name, "record": {}, "facts": {}, "status": "unfinished"}
-    lines = read_log(folder / "log.jsonl")
-    run["losses"], run["alarms"] = mean_losses(lines), count_alarms(lines)
-    failure = folder.with_name(f"{folder.name}.failed")
-    if (folder / "metrics.json").is_file():
-        run |= {"status": "done", "record": read_json(folder / "final" / "metrics.json")}
-        run["facts"] = read_json(folder / "summary.json")
-    elif failure.is_file():
-        run["status"] = f"failed: {failure.read_text(encoding='utf-8').strip()}"
-    elif lines:
+def read_run(results: Path, runs: Path, name: str, budget: int) -> dict[str, Any] | None:
+    """What is known of a system with one seed: the result of a finished run, or how far it is; None if it never was."""
+    if (results / f"{name}.json").is_file():
+        return {"run": results.name, "status": "done", **read_json(results / f"{name}.json")}
+    if not (runs / f"{name}.log").is_file():
+        return None
+    lines = read_log(runs / name / "log.jsonl")
+    failure = runs / f"{name}.failed"
+    if failure.is_file():
+        status = f"failed: {failure.read_text(encoding='utf-8').strip()}"
+    else:
         seen = max((line.get("images", 0) for line in lines), default=0)
-        run["status"] = f"unfinished: {seen / budget:.0%} of the budget"
-    return run
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log, none where there is no file; a half-written last one is left out."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in text.split("\n")[:-1]]
-
-
-def mean_losses(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The mean of each loss over the last tenth of the log lines that have it."""
-    found = {}
-    for name in ("discriminator_loss", "generator_loss", "loss", "kl"):
-        values = [line[name] for line in lines if line.get(name) is not None]
-        if values:
-            found[name] = statistics.fmean(values[-max(1, round(LAST * len(values))) :])
-    return found
-
-
-def count_alarms(lines: Iterable[dict[str, Any]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for line in lines:
-        for start, name in ALARMS.items():
-            if line.get("alarm", "").startswith(start):
-                found[name] = found.get(name, 0) + 1
-    return found
+        status = f"unfinished: {seen / budget:.0%} of the budget"
+    known = {"losses": mean_losses(lines), "alarms": count_alarms(lines)}
+    return {"run": runs.name, "status": status, "record": {}, "facts": {}, **known}
 
 
 def summarized(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -140,13 +114,13 @@ def over_seeds(records: Sequence[dict[str, float]]) -> tuple[dict[str, float], d
 # -- files
 
 
-def write_tables(output: Path) -> Path:
+def write_tables(output: Path, runs: Path) -> Path:
     """``table.json``, ``table.csv`` and ``table.md`` of a study; the path of the last. Raises ConfigError."""
-    rows = collect(output)
-    study = read_json(output / "study.json")
-    write_text(output / "table.json", json.dumps({"images": study["images"], "rows": rows}, indent=2) + "\n")
+    rows = collect(output, runs)
+    images = read_json(output / "study.json")["images"]
+    write_text(output / "table.json", json.dumps({"images": images, "rows": rows}, indent=2) + "\n")
     write_text(output / "table.csv", to_csv(rows))
-    write_text(output / "table.md", to_markdown(rows, study["images"]))
+    write_text(output / "table.md", to_markdown(rows, images))
     return output / "table.md"
 
 

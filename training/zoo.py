@@ -80,7 +80,7 @@ def row(info: genhub.ModelInfo, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def studied(dataset: str) -> dict[str, dict[str, Any]]:
     """Rows of a dataset's study that the zoo is held against: floor, ceiling and the reports' final choice, if done."""
-    study = read_json(ROOT / "docs" / "study" / f"{dataset}.json", default={"rows": []})
+    study = read_json(ROOT / "docs" / "study" / dataset / "table.json", default={"rows": []})
     found = {}
     for entry in study["rows"]:
         if entry["system"] in (*BOUNDS, BASELINES.get(dataset)) and entry["metrics"]:

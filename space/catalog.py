@@ -121,6 +121,16 @@ class Dataset:
         return tuple(info for info in self.models if not info.excluded_classes)
 
     @functools.cached_property
+    def leading(self) -> tuple[ModelInfo, ...]:
+        """Of each kind the one with the best record: what is set side by side until others are asked for."""
+        best: dict[str, ModelInfo] = {}
+        for info in self.compared:
+            slug = family_of(info).slug
+            if slug not in best or recorded_distance(info) < recorded_distance(best[slug]):
+                best[slug] = info
+        return tuple(info for info in self.compared if info in best.values())
+
+    @functools.cached_property
     def source(self) -> ModelInfo | None:
         """The model whose images an autoencoder reconstructs, or None without any that has a prior."""
         able = [info for info in self.models if info.model_class in SOURCES]

@@ -25,12 +25,13 @@ FILE = Path(__file__).parent / "assets" / "first_screen.json"
 
 
 def write(path: Path = FILE) -> None:
-    """Compute the default view of every dataset and write it."""
+    """Compute what the default view of every dataset shows with all models, and write it."""
     catalog = read_catalog()
     engine = Engine(catalog)
     rows = []
     for dataset in catalog.values():
-        view, _ = read_view({"dataset": dataset.name}, catalog)
+        every = ",".join(info.name for info in dataset.compared)
+        view, _ = read_view({"dataset": dataset.name, "models": every}, catalog)
         for result in engine.compare(view):
             if isinstance(result, Failure):
                 raise SystemExit(result.reason)

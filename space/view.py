@@ -80,4 +80,4 @@ def read_models(text: str, dataset: Dataset, notes: list[str]) -> tuple[str, ...
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         notes.append(f"{dataset.title} has no model {quoted(unknown[0])}{more}: left out.")
-    return tuple(name for name in known if name in asked) or tuple(known)
+    return tuple(name for name in known if name in asked) or tuple(model.name for model in dataset.leading)

@@ -52,10 +52,10 @@ def choose(page, name, value):
 
 def test_first_screen_has_galleries_of_real_images_without_a_click(page):
     page.goto("/")
-    expect(page.locator(".card")).to_have_count(len(FIRST.compared))
+    expect(page.locator(".card")).to_have_count(len(FIRST.leading))
     settle(page)
     galleries = shown(page)
-    assert list(galleries) == [model.name for model in FIRST.compared]
+    assert list(galleries) == [model.name for model in FIRST.leading]
     assert len(galleries) >= 4
     assert all(len(images) == 10 for images in galleries.values())
     everything = [image for images in galleries.values() for image in images]
@@ -72,9 +72,9 @@ def test_images_are_there_without_any_script(browser, url):
     page = context.new_page()
     page.goto("/")
     images = page.locator(".pixels img")
-    expect(images).to_have_count(10 * len(FIRST.compared))
+    expect(images).to_have_count(10 * len(FIRST.leading))
     sizes = images.evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert set(sizes) == {FIRST.compared[0].image_shape[2]}
+    assert set(sizes) == {FIRST.leading[0].image_shape[2]}
     context.close()
 
 
@@ -88,12 +88,24 @@ def test_every_image_says_what_it_is_and_keeps_its_pixels_crisp(page):
     assert images.first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
 
 
+def test_all_models_and_the_best_of_each_kind_are_one_click_away(page):
+    page.goto("/?dataset=mnist&class=3&n=2")
+    settle(page)
+    page.get_by_role("link", name=f"all {len(FIRST.compared)}", exact=True).click()
+    page.wait_for_url(f"**seed=0&n=2&models={','.join(model.name for model in FIRST.compared)}")
+    expect(page.locator(".card")).to_have_count(len(FIRST.compared))
+    page.get_by_role("link", name="best of each kind").click()
+    page.wait_for_url(f"**class=3&**models={','.join(model.name for model in FIRST.leading)}")
+    expect(page.locator(".card")).to_have_count(len(FIRST.leading))
+    assert page.locator('input[name="models"]:checked').count() == len(FIRST.leading)
+
+
 def test_class_and_seed_change_what_is_shown(page):
     page.goto(f"/?dataset={FIRST.name}&n=4")
     settle(page)
     before = shown(page)
-    told = {model.name for model in FIRST.compared if model.class_names}
-    told |= {model.name for model in FIRST.compared if model.model_class == "GenHubAE" and FIRST.source.class_names}
+    told = {model.name for model in FIRST.leading if model.class_names}
+    told |= {model.name for model in FIRST.leading if model.model_class == "GenHubAE" and FIRST.source.class_names}
     choose(page, "class", "7")
     sevens = shown(page)
     for name in before:
@@ -117,7 +129,7 @@ def test_dataset_models_and_number_change_what_is_shown(page):
     page.get_by_role("radio", name="CIFAR-10").check()
     page.wait_for_url("**dataset=cifar10**")
     settle(page)
-    names = [model.name for model in CATALOG["cifar10"].compared]
+    names = [model.name for model in CATALOG["cifar10"].leading]
     assert list(shown(page)) == names
     choose(page, "class", "frog")
     assert "class=frog" in page.url
@@ -160,8 +172,8 @@ def test_a_link_restores_the_view(page):
     page.locator("#n").focus()
     page.keyboard.press("ArrowLeft")
     page.wait_for_url("**n=9&**")
-    page.locator(f'input[value="{FIRST.compared[0].name}"]').uncheck()
-    page.wait_for_url(f"**models={FIRST.compared[1].name},**")
+    page.locator(f'input[value="{FIRST.leading[0].name}"]').uncheck()
+    page.wait_for_url(f"**models={FIRST.leading[1].name},**")
     settle(page)
     page.get_by_role("button", name="Copy link").click()
     link = page.evaluate("navigator.clipboard.readText()")
@@ -174,7 +186,7 @@ def test_a_link_restores_the_view(page):
     assert page.locator('input[name="class"]:checked').input_value() == "3"
     assert page.locator("#seed").input_value() == "77"
     assert page.locator("#n").input_value() == "9"
-    assert not page.locator(f'input[value="{FIRST.compared[0].name}"]').is_checked()
+    assert not page.locator(f'input[value="{FIRST.leading[0].name}"]').is_checked()
 
 
 @pytest.mark.parametrize(

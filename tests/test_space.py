@@ -18,7 +18,7 @@ from PIL import Image
 import genhub
 from space import inference, zerogpu
 from space.cards import count, duration
-from space.catalog import abilities, family_of, objective, read_catalog, read_record
+from space.catalog import abilities, family_of, objective, read_catalog, read_record, recorded_distance
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -102,8 +102,18 @@ def test_odd_numbers_are_replaced_and_said(field, text, value):
 def test_unknown_names_fall_back_and_are_said(params):
     view, notes = read_view({"dataset": "digits", **params}, CATALOG)
     assert view.label is None
-    assert view.models == tuple(model.name for model in CATALOG[view.dataset].compared)
+    assert view.models == tuple(model.name for model in CATALOG[view.dataset].leading)
     assert len(notes) == 1
+
+
+@pytest.mark.parametrize("dataset", CATALOG.values(), ids=CATALOG)
+def test_what_is_shown_first_is_the_best_of_each_kind(dataset):
+    kinds = [family_of(info).slug for info in dataset.leading]
+    assert len(kinds) == len(set(kinds))
+    for info in dataset.compared:
+        [shown] = [leader for leader in dataset.leading if family_of(leader).slug == family_of(info).slug]
+        assert recorded_distance(shown) <= recorded_distance(info)
+    assert list(dataset.leading) == [info for info in dataset.compared if info in dataset.leading]
 
 
 def test_no_link_is_too_odd_to_be_read():

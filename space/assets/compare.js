@@ -122,6 +122,16 @@ function twins(event) {
   if (item) document.querySelectorAll(`[data-i="${item.dataset.i}"]`).forEach((other) => other.classList.add("twin"));
 }
 
+// A link that ticks several models at once.
+function choose(event) {
+  const link = event.target.closest("[data-models]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const names = link.dataset.models.split(",");
+  $("#controls").querySelectorAll("[name=models]").forEach((input) => { input.checked = names.includes(input.value); });
+  update();
+}
+
 async function lookCloser(event) {
   const link = event.target.closest("ul.pixels a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -162,6 +172,7 @@ function start() {
     }
     later();
   });
+  $("#choices").addEventListener("click", choose);
   $("#dice").addEventListener("click", () => {
     $("#seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % 10000;
     update();

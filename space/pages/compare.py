@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -177,6 +177,7 @@ def page_values(
         "view": view,
         "dataset": dataset,
         "datasets": list(engine.catalog.values()),
+        "selections": selections(view, engine.catalog),
         "cards": cards,
         "columns": columns(view.n),
         "notes": notes,
@@ -188,6 +189,14 @@ def page_values(
         "max_images": MAX_IMAGES,
         "max_seed": MAX_SEED,
     }
+
+
+def selections(view: View, catalog: Mapping[str, Dataset]) -> list[tuple[str, tuple[str, ...], str]]:
+    """(title, names of the models, query of the view with these) of what can be ticked at once."""
+    dataset = catalog[view.dataset]
+    leading, every = (tuple(info.name for info in infos) for infos in (dataset.leading, dataset.compared))
+    named = {"best of each kind": leading, f"all {len(every)}": every} if leading != every else {}
+    return [(title, names, dataclasses.replace(view, models=names).query(catalog)) for title, names in named.items()]
 
 
 def picture_values(engine: Engine, params: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from PIL import Image
 import genhub
 from space import inference, zerogpu
 from space.cards import count, duration
-from space.catalog import abilities, family_of, objective, read_catalog, read_record, recorded_distance
+from space.catalog import Dataset, abilities, family_of, objective, read_catalog, read_record, recorded_distance
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -30,6 +30,11 @@ from space.snippet import snippet
 from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
 
 CATALOG = read_catalog()
+
+
+def all_of(dataset: Dataset) -> str:
+    """All models of a dataset, as a link names them."""
+    return ",".join(info.name for info in dataset.compared)
 
 
 def view_of(dataset, **fields):
@@ -170,7 +175,7 @@ def test_arguments_are_checked_not_corrected():
 @pytest.mark.parametrize("dataset", CATALOG)
 def test_images_depend_on_seed_class_and_place_alone(engine, dataset):
     def pixels(**fields):
-        results = engine.compare(view_of(dataset, **fields))
+        results = engine.compare(view_of(dataset, models=all_of(CATALOG[dataset]), **fields))
         assert all(result.live for result in results)
         return {result.job.model: result for result in results}
 
@@ -189,7 +194,7 @@ def test_images_depend_on_seed_class_and_place_alone(engine, dataset):
 
 def test_the_judge_is_asked_about_what_is_shown(engine):
     for dataset in CATALOG.values():
-        for result in engine.compare(view_of(dataset.name, seed=5, n=6)):
+        for result in engine.compare(view_of(dataset.name, seed=5, n=6, models=all_of(dataset))):
             if dataset.judge is None:
                 assert result.judged is None
                 assert result.accuracy is None
@@ -214,6 +219,7 @@ def test_an_autoencoder_reconstructs_the_images_beside_it(engine):
 
 def test_results_and_models_are_kept(engine, monkeypatch):
     view = view_of("digits", seed=11)
+    engine.compare(view_of("digits", seed=10))
     first = engine.compare(view)
     monkeypatch.setattr(engine, "compute", lambda *args: pytest.fail("computed twice"))
     assert engine.compare(view) == first
@@ -329,12 +335,12 @@ def test_a_broken_model_does_not_break_the_others(bundle):
     weights = bundle / "cgan-digits" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     catalog = read_catalog()
-    view, _ = read_view({"n": "2"}, catalog)
+    view, _ = read_view({"n": "2", "models": all_of(catalog["digits"])}, catalog)
     broken, whole = Engine(catalog).compare(view)
     assert isinstance(broken, Failure)
     assert "truncated" in broken.reason
     assert len(whole.pixels) == 2
-    page = TestClient(build()).get("/?n=2")
+    page = TestClient(build()).get(f"/?n=2&models={','.join(view.models)}")
     assert page.status_code == 200
 
 

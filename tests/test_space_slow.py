@@ -20,6 +20,7 @@ from space.snippet import snippet
 from space.view import read_view
 
 DIGITS = [str(i) for i in range(10)]
+ALL_DIGITS = {"dataset": "digits", "models": "cgan-digits,quick-digits,diffusion-digits,sd-mini"}
 
 
 def diffusion(folder, name, steps):
@@ -61,7 +62,7 @@ def test_the_catalog_says_who_is_slow_and_what_each_can_do(bundle):
 
 def test_slow_models_answer_after_quick_ones_with_fewer_images(bundle):
     engine = Engine(bundle)
-    view, _ = read_view({"dataset": "digits", "n": "12", "class": "3", "truncation": "0.5"}, bundle)
+    view, _ = read_view({**ALL_DIGITS, "n": "12", "class": "3", "truncation": "0.5"}, bundle)
     order = [result.job.model for result in engine.each(view, view.models)]
     assert order == ["cgan-digits", "quick-digits", "diffusion-digits", "sd-mini"]
     found = {result.job.model: result for result in engine.compare(view)}
@@ -125,7 +126,7 @@ def test_the_page_shows_quick_ones_first_and_slow_ones_when_they_are_there(bundl
 
 
 def test_the_snippet_asks_slow_models_for_what_is_shown(bundle):
-    view, _ = read_view({"dataset": "digits", "n": "12"}, bundle)
+    view, _ = read_view({**ALL_DIGITS, "n": "12"}, bundle)
     code = snippet(view, bundle["digits"])
     assert f"model.generate({MAX_SLOW}, labels=labels[:{MAX_SLOW}], seed=0)" in code
     assert 'GenHubStableDiffusion.from_pretrained("sd-mini").for_dataset("digits")' in code

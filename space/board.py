@@ -113,9 +113,10 @@ class Entry:
         origin: "bundled", "study", both for a run of the study that is bundled, or "reference" for floor and ceiling.
         dataset: its short name.
         figures: column → value.
-        spreads: column → standard error, where recorded.
+        spreads: column → standard error where recorded, or the deviation between seeds.
         senseless: metrics that have no meaning for it.
         costs: of ``COSTS``, where recorded.
+        seeds: how many trainings its figures are means of.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Entry:
     spreads: Mapping[Column, float]
     senseless: frozenset[str]
     costs: Mapping[str, float]
+    seeds: int = 1
 
     def answer(self, column: Column) -> Answer:
         if column in self.figures:
@@ -207,6 +209,7 @@ def study_entry(row: Mapping[str, Any], protocol: Mapping[str, Any]) -> Entry | 
         spreads=spreads,
         senseless=senseless(copies, slug != "ae", labelled),
         costs=read_costs({"parameters": mapping(row, "parameters").get("model")}, row),
+        seeds=max(1, round(as_number(row.get("seeds")) or 1)),
     )
 
 

@@ -87,6 +87,16 @@ def test_a_study_says_what_its_rows_are(tmp_path):
     assert rows[0].costs == {"parameters": 7.0}
 
 
+@pytest.mark.parametrize(("given", "seeds"), [(3, 3), (1, 1), (0, 1), (None, 1), ("x", 1)])
+def test_a_row_says_of_how_many_seeds_it_is_the_mean(tmp_path, given, seeds):
+    path = write_table(tmp_path, "aaa", **{"toys/cgan-1": {"fid": 1.0}})
+    table = json.loads(path.read_text())
+    table["rows"][0]["seeds"] = given
+    path.write_text(json.dumps(table))
+    [row] = study_entries(path)
+    assert row.seeds == seeds
+
+
 def test_a_run_of_the_study_that_is_bundled_stands_there_once():
     runs = {row.name: row for row in study_entries(STUDY / "mnist" / "table.json")}
     rows = {row.name: row for row in BOARD}

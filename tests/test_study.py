@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -308,6 +309,28 @@ def test_figures_of_different_extractors_are_not_put_into_one_table(output):
     finish(output, "seed-1/cgan-1-cifar10", 21.0, protocol=other)
     with pytest.raises(ConfigError, match="measured with different protocols"):
         collect(output, output / "runs")
+
+
+def test_what_is_measured_anew_stands_in_results_and_table(output, monkeypatch):
+    """Of the runs that are still there: the result of one that is gone stays as it was."""
+    shutil.rmtree(output / "runs" / "seed-1")
+    asked = []
+
+    def evaluate(words, **_):
+        asked.append([Path(word).name for word in words[2:]])
+        if words[-1].endswith("final"):
+            record = {"protocol": PROTOCOL, "metrics": {"frechet_distance": 5.0}, "spread": {}}
+            (Path(words[-1]) / "metrics.json").write_text(json.dumps(record))
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr(study.subprocess, "run", evaluate)
+    assert study.main(["--evaluate-only", "--output", str(output), "--dataset", "digits"]) == 0
+    measured = ["--dataset", "digits", "final"]
+    bounds = [["--dataset", "digits", f"--{name}", "--output", name] for name in ("floor", "ceiling")]
+    assert asked == [measured, measured, *bounds]
+    rows = {row["system"]: row for row in json.loads((output / "table.json").read_text())["rows"]}
+    assert rows["cifar10/cgan-1"]["metrics"]["frechet_distance"] == 5.0
+    assert rows["cifar10/dcgan-1"]["metrics"]["frechet_distance"] == (5.0 + 34.0) / 2
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------

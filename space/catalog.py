@@ -92,6 +92,17 @@ DISTILLED = Family(
     "Distilled diffusion",
     "Learned from a finished diffusion model to take one large step for many small ones. A tenth of the time.",
 )
+ATTENTIVE = Family(
+    "gan",
+    "GAN with attention (SAGAN)",
+    "A GAN in which places that lie far apart look at each other, so that the two ends of a stroke may agree.",
+)
+WASSERSTEIN = Family(
+    "gan",
+    "Wasserstein GAN (WGAN-GP)",
+    "A GAN whose critic tells how far off an image is, not whether it is real. A penalty keeps its answers smooth.",
+)
+VARIANTS = (*GUIDED.values(), AUXILIARY, DISTILLED, ATTENTIVE, WASSERSTEIN)
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time, on every start
 FEW_STEPS = 4  # up to so many denoising steps a model answers as quickly as the others
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits"}  # in the order in which they are offered
@@ -229,6 +240,10 @@ def family_of(info: ModelInfo) -> Family:
         family = CONDITIONAL_VAE
     elif info.model_class == "GenHubDiffusion" and objective(info).get("teacher"):
         family = DISTILLED
+    elif info.model_class == "GenHubGAN" and objective(info).get("gradient_penalty"):
+        family = WASSERSTEIN
+    elif info.model_class == "GenHubGAN" and "attention" in operations(info):
+        family = ATTENTIVE
     if critic == "GenHubProjectedDiscriminator":
         return AUXILIARY if objective(info).get("class_weight") else GUIDED.get(family.slug, family)
     return family
@@ -242,6 +257,15 @@ def objective(info: ModelInfo) -> dict[str, Any]:
         return dict(yaml.load(path.read_text(encoding="utf-8"), YAML)["objective"])
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return {}
+
+
+@functools.cache
+def operations(info: ModelInfo) -> frozenset[str]:
+    """The operations that a network of stages consists of; none where its folder does not say."""
+    config = read_json(info.folder / "config.json")
+    stages = config.get("stages") if isinstance(config, Mapping) else None
+    rows = [row for row in stages if isinstance(row, Mapping)] if isinstance(stages, list) else []
+    return frozenset(str(row.get("op")) for row in rows)
 
 
 @functools.cache
@@ -278,7 +302,7 @@ def read_catalog() -> dict[str, Dataset]:
 def rank(info: ModelInfo) -> tuple[int, int, int, str]:
     """Where a model stands among those of its dataset: by class, then by kind, and a kind before what builds on it."""
     family = family_of(info)
-    built = [*KINDS.values(), *GUIDED.values(), AUXILIARY, DISTILLED].index(family)
+    built = [*KINDS.values(), *VARIANTS].index(family)
     return list(FAMILIES).index(info.model_class), list(KINDS).index(family.slug), built, info.name
 
 

@@ -68,6 +68,8 @@ LESSONS = {  # a family's slug → its lesson
         "It may draw the same few things again and again, for the critic does not ask for variety. It takes no orders.",
         ("noise", "generator", "image", "[critic]"),
         "Goodfellow et al., 2014; Radford et al., 2016",
+        "In a self-attention GAN far places of an image look at each other (Zhang et al., 2019). The critic of a "
+        "WGAN-GP tells how far off an image is, and is kept smooth by a penalty (Gulrajani et al., 2017).",
     ),
     "cgan": Lesson(
         "A GAN whose two sides know the class. The generator is asked for a horse; the critic checks for a horse.",

@@ -18,7 +18,16 @@ from PIL import Image
 import genhub
 from space import inference, zerogpu
 from space.cards import count, duration
-from space.catalog import Dataset, abilities, family_of, objective, read_catalog, read_record, recorded_distance
+from space.catalog import (
+    Dataset,
+    abilities,
+    family_of,
+    objective,
+    operations,
+    read_catalog,
+    read_record,
+    recorded_distance,
+)
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -401,6 +410,9 @@ def test_families_tell_what_a_model_was_trained_against(tmp_path):
     led = read_catalog()["cifar10"].model("projected-acgan-cifar10")
     assert family_of(led).title == "Projected AC-GAN"
     folder = shutil.copytree(led.folder, tmp_path / led.name)
+    assert titles["dcgan-mnist"] == "GAN (DCGAN)"
+    assert titles["sagan-mnist"] == "GAN with attention (SAGAN)"
+    assert titles["wgan-gp-mnist"] == "Wasserstein GAN (WGAN-GP)"
     assert titles["diffusion-mnist"] == "Diffusion"
     assert titles["diffusion-4step-mnist"] == "Distilled diffusion"
     for damaged in (b"objective: [", b"objective:", b"objective: 3", b"", b"\xff"):
@@ -408,6 +420,13 @@ def test_families_tell_what_a_model_was_trained_against(tmp_path):
         objective.cache_clear()
         assert family_of(dataclasses.replace(led, folder=folder)).title == "Projected GAN"
     objective.cache_clear()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": 3}', '{"stages": [3, null, {"op": 5}]}'])
+def test_a_network_that_makes_no_sense_has_no_operations(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    found = operations(dataclasses.replace(CATALOG["mnist"].models[0], folder=tmp_path))
+    assert found <= {"5"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"metrics"', '{"metrics": 3, "protocol": null}'])

@@ -107,7 +107,7 @@ def test_every_family_has_a_lesson(web):
     for family, names in learn.families_of(Engine(CATALOG)):
         assert html.count(f'id="lesson-{family.slug}"') == 1
         assert all(f"learn?card={name}#cards" in html for name in names)
-    assert all(LESSONS[slug].relatives in unescape(html) for slug in (*GUIDED, "diffusion"))
+    assert all(LESSONS[slug].relatives in unescape(html) for slug in (*GUIDED, "gan", "diffusion"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)

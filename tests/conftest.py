@@ -11,6 +11,7 @@ import tempfile
 # Hub is read when huggingface_hub and datasets are imported, hence before anything else.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="genhub-tests-")
 os.environ["GENHUB_CACHE"] = os.environ["HF_HOME"]
+os.environ.pop("HF_HUB_OFFLINE", None)  # the tests' own Hub is on this machine
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 import pytest  # noqa: E402

@@ -333,6 +333,14 @@ def test_what_is_measured_anew_stands_in_results_and_table(output, monkeypatch):
     assert rows["cifar10/dcgan-1"]["metrics"]["frechet_distance"] == (5.0 + 34.0) / 2
 
 
+def test_a_damaged_result_is_named(output, capsys):
+    (output / "seed-0" / "cgan-1-cifar10.json").write_text("{")
+    assert study.main(["--table", "--output", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "cgan-1-cifar10.json" in error
+
+
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import genhub
 from genhub.images import grid, save_png
-from training.results import SEED, Curves, made_by, read_curves, read_json
+from training.model_records import read_json
+from training.results import SEED, Curves, made_by, read_curves
 from training.tables import collect
 
 if TYPE_CHECKING:

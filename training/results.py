@@ -20,6 +20,7 @@ import torch
 import genhub
 from genhub.images import grid, save_png, to_uint8
 from training.checkpoints import write_text
+from training.model_records import read_json
 
 FACTS = ("parameters", "images_seen", "images_per_second", "hardware", "best", "versions", "date")  # of a run's summary
 LOSSES = ("discriminator_loss", "generator_loss", "loss", "kl")
@@ -57,10 +58,6 @@ def made_by(folder: str | Path, n: int, labels: Any = None, seed: int = SEED) ->
 
 
 # -- the log
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -42,8 +42,9 @@ from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
 from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
+from training.model_records import read_json
 from training.pictures import contact_sheets, draw_study
-from training.results import read_json, write_result
+from training.results import write_result
 from training.runs import interruption
 from training.settings import ConfigError, TrainConfig
 from training.tables import BOUNDS, write_tables
@@ -233,7 +234,7 @@ def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], 
                     print(f"{job.title}: failed: {why}", flush=True)
                 try:
                     write_tables(options.output, options.runs)
-                except ConfigError as error:  # figures that do not compare are no reason to train no more
+                except (ConfigError, LoadError) as error:  # a table that cannot be made is no reason to train no more
                     print(f"no table: {error}", flush=True)
             time.sleep(0.2)
         return not interrupted.is_set()

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from training.checkpoints import write_text
+from training.model_records import read_json
 from training.protocol import require_comparable
-from training.results import ALARMS, count_alarms, mean_losses, read_json, read_log
+from training.results import ALARMS, count_alarms, mean_losses, read_log
 from training.settings import ConfigError
 
 REPORTED = Path(__file__).parent / "reported.yaml"

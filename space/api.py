@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from space.catalog import abilities, family_of
+from space.abilities import abilities
+from space.families import family_of
 from space.inference import Engine
 from space.shell import QUICK
 

@@ -11,7 +11,10 @@ from typing import Any, Literal
 import yaml
 
 from genhub import ModelInfo
-from space.catalog import KINDS, Dataset, Family, abilities, family_of, mapping, read_json
+from space.abilities import abilities
+from space.catalog import Dataset
+from space.families import KINDS, Family, family_of
+from space.records import mapping, read_json
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "docs" / "study"
@@ -183,7 +186,7 @@ def study_entries(path: Path) -> list[Entry]:
 
     All rows of a table were measured by one protocol, which stands with their runs; floor and ceiling have no runs.
     """
-    rows = mapping({"table": read_json(path)}, "table").get("rows")
+    rows = read_json(path).get("rows")
     rows = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     runs = [run for row in rows for run in mapping(row, "runs").values()]
     protocol = next((found for run in runs if (found := mapping(run, "protocol"))), {})

@@ -6,8 +6,11 @@ import dataclasses
 from statistics import mean
 
 from genhub import ModelInfo
-from space.catalog import Dataset, Family, abilities, family_of, read_record, recorded
+from space.abilities import abilities
+from space.catalog import Dataset
+from space.families import Family, family_of
 from space.inference import Engine
+from space.records import read_record, recorded
 from space.result import Failure, Result
 from space.view import View
 

@@ -9,7 +9,8 @@ import torch
 from genhub import LoadError
 from genhub.images import to_signed
 from space.cards import describe
-from space.catalog import Dataset, family_of
+from space.catalog import Dataset
+from space.families import family_of
 from space.inference import Engine
 from space.result import Failure, Job, Result
 from space.view import View

@@ -17,7 +17,9 @@ from genhub import ModelInfo
 from genhub.data import ImageSet
 from genhub.images import to_pil
 from genhub.latents import MAX_SEED
-from space.catalog import Dataset, abilities, family_of
+from space.abilities import abilities
+from space.catalog import Dataset
+from space.families import family_of
 from space.inference import Engine
 from space.result import Failure, Result
 from space.view import View, read_view

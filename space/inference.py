@@ -13,7 +13,8 @@ import torch
 import genhub
 from genhub.data import ImageSet
 from genhub.images import to_signed, to_uint8
-from space.catalog import Dataset, abilities
+from space.abilities import abilities
+from space.catalog import Dataset
 from space.lane import Busy, Lane
 from space.originals import Originals, read_split
 from space.result import Failure, Job, Result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from genhub import ModelInfo
-from space.catalog import Dataset, abilities
+from space.abilities import abilities
+from space.catalog import Dataset
 from space.inference import MAX_SLOW
 from space.view import View
 

@@ -1,13 +1,11 @@
 """The Space without a browser: its inference layer, its links, its API, its first response."""
 
-import dataclasses
 import io
 import shutil
 import threading
 import time
 import types
 import zipfile
-from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -17,17 +15,9 @@ from PIL import Image
 
 import genhub
 from space import inference, zerogpu
+from space.abilities import abilities
 from space.cards import count, duration
-from space.catalog import (
-    Dataset,
-    abilities,
-    family_of,
-    objective,
-    operations,
-    read_catalog,
-    read_record,
-    recorded_distance,
-)
+from space.catalog import Dataset, read_catalog
 from space.closer import look
 from space.download import archive
 from space.inference import Busy, Engine
@@ -36,7 +26,7 @@ from space.pages.compare import columns
 from space.result import Failure
 from space.server import build
 from space.snippet import snippet
-from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
+from space.view import View, read_view
 
 CATALOG = read_catalog()
 
@@ -48,134 +38,6 @@ def all_of(dataset: Dataset) -> str:
 
 def view_of(dataset, **fields):
     return read_view({"dataset": dataset, **{key: str(value) for key, value in fields.items()}}, CATALOG)[0]
-
-
-# -- what there is ----------------------------------------------------------------------------------------------------
-
-
-def test_every_bundled_model_is_offered_or_judges_or_guides():
-    offered = {model.name for dataset in CATALOG.values() for model in dataset.models}
-    judges = {dataset.judge for dataset in CATALOG.values()} - {None}
-    guides = {"guide-cifar10", "guide-mnist"}
-    assert offered | judges | guides == {info.name for info in genhub.list_models()}
-    assert judges == {"classifier-cifar10", "classifier-mnist"}
-    assert "cgan-digits" in offered
-    assert CATALOG["digits"].judge is None
-
-
-# -- links ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dataset", CATALOG)
-def test_a_link_restores_its_view(dataset):
-    models = tuple(model.name for model in CATALOG[dataset].compared)[:2]
-    for label in (None, 3):
-        view = View(dataset, label, MAX_SEED, 7, models)
-        assert read_view(dict(parse_qsl(view.query(CATALOG))), CATALOG) == (view, [])
-    empty = View(dataset, None, 0, 1, ())
-    assert read_view(dict(parse_qsl(empty.query(CATALOG))), CATALOG) == (empty, [])
-
-
-def test_a_link_is_readable():
-    view = View("digits", 7, 3, 8, ("cgan-digits",))
-    assert view.query(CATALOG) == "dataset=digits&class=7&seed=3&n=8&models=cgan-digits"
-
-
-@pytest.mark.parametrize(
-    ("field", "text", "value"),
-    [
-        ("seed", "-1", 0),
-        ("seed", "1e20", MAX_SEED),
-        ("seed", "9" * 399, MAX_SEED),
-        ("seed", "9" * 5000, 0),
-        ("seed", "inf", MAX_SEED),
-        ("seed", "nan", 0),
-        ("seed", "abc", 0),
-        ("seed", "3.5", 0),
-        ("n", "0", 1),
-        ("n", "1000000000", MAX_IMAGES),
-        ("n", "-inf", 1),
-        ("n", "eight", 10),
-        ("truncation", "1.5", 1),
-        ("truncation", "-1", 0),
-        ("truncation", "nan", 1),
-        ("truncation", "half", 1),
-    ],
-)
-def test_odd_numbers_are_replaced_and_said(field, text, value):
-    view, notes = read_view({"dataset": "digits", field: text}, CATALOG)
-    assert getattr(view, field) == value
-    assert len(notes) == 1
-    assert str(value) in notes[0]
-    assert len(notes[0]) < 120
-
-
-@pytest.mark.parametrize(
-    "params", [{"dataset": "imagenet"}, {"class": "cow"}, {"class": "10"}, {"class": "-1"}, {"models": "gpt,<b>"}]
-)
-def test_unknown_names_fall_back_and_are_said(params):
-    view, notes = read_view({"dataset": "digits", **params}, CATALOG)
-    assert view.label is None
-    assert view.models == tuple(model.name for model in CATALOG[view.dataset].leading)
-    assert len(notes) == 1
-
-
-@pytest.mark.parametrize("dataset", CATALOG.values(), ids=CATALOG)
-def test_what_is_shown_first_is_the_best_of_each_kind(dataset):
-    kinds = [family_of(info).slug for info in dataset.leading]
-    assert len(kinds) == len(set(kinds))
-    for info in dataset.compared:
-        [shown] = [leader for leader in dataset.leading if family_of(leader).slug == family_of(info).slug]
-        assert recorded_distance(shown) <= recorded_distance(info)
-    assert list(dataset.leading) == [info for info in dataset.compared if info in dataset.leading]
-
-
-def test_no_link_is_too_odd_to_be_read():
-    random = np.random.default_rng(0)
-    pieces = [
-        "digits",
-        "mnist",
-        "all",
-        "7",
-        "-",
-        "1e999",
-        "0x10",
-        "%",
-        "<b>",
-        "\0",
-        "é",
-        "٣",
-        "nan",
-        ",",
-        " ",
-        "9" * 30,
-    ]
-    for _ in range(3000):
-        fields = ("dataset", "class", "seed", "n", "models", "truncation", "other")
-        params = {field: "".join(random.choice(pieces, random.integers(0, 4))) for field in fields}
-        view, notes = read_view(params, CATALOG)
-        again, quiet = read_view(dict(parse_qsl(view.query(CATALOG))), CATALOG)
-        assert (again, quiet) == (view, [])
-        assert 1 <= view.n <= MAX_IMAGES
-        assert 0 <= view.seed <= MAX_SEED
-        assert all(len(note) < 160 for note in notes)
-
-
-def test_arguments_are_checked_not_corrected():
-    good = {"dataset": "digits", "label": "7", "seed": 3, "n": 8, "models": ["cgan-digits"]}
-    assert check_view(CATALOG, **good) == View("digits", 7, 3, 8, ("cgan-digits",))
-    bad = {
-        "dataset": ["mnits", None, ["digits"]],
-        "label": ["cow", None, True, {}, 10],
-        "seed": [-1, 2**32, 1e20, "abc", None, True],
-        "n": [0, MAX_IMAGES + 1, "many"],
-        "models": [[], "cgan-digits", ["nope"], [{}], 5],
-        "truncation": [-0.1, 1.1, float("nan"), "half", None, True],
-    }
-    for field, values in bad.items():
-        for value in values:
-            with pytest.raises(ValueError, match=f"^{field}: "):
-                check_view(CATALOG, **{**good, field: value})
 
 
 # -- inference --------------------------------------------------------------------------------------------------------
@@ -394,42 +256,3 @@ def test_numbers_are_written_for_people():
     assert [count(n) for n in (12, 3500, 190_753, 3_120_000, 25_600_000)] == ["12", "3.5 k", "191 k", "3.1 M", "26 M"]
     assert [duration(s) for s in (0.00021, 0.0042, 0.031, 1.26)] == ["0.21 ms", "4.2 ms", "31 ms", "1.3 s"]
     assert [columns(n) for n in (1, 4, 5, 10, 40)] == [1, 4, 5, 5, 8]
-
-
-def test_families_tell_what_a_model_was_trained_against(tmp_path):
-    titles = {info.name: family_of(info).title for info in read_catalog()["mnist"].models}
-    assert titles["cgan-mnist"] == "Conditional GAN"
-    assert titles["projected-gan-mnist"] == "Projected GAN"
-    assert titles["vae-mnist"] == "Variational autoencoder"
-    assert titles["vae-gan-mnist"] == "VAE-GAN"
-    assert titles["projected-vae-gan-mnist"] == "Projected VAE-GAN"
-    hybrid = read_catalog()["mnist"].model("projected-vae-gan-mnist")
-    folder = shutil.copytree(hybrid.folder, tmp_path / hybrid.name)
-    (folder / "discriminator" / "config.json").write_text("{")
-    assert family_of(dataclasses.replace(hybrid, folder=folder)).title == "VAE-GAN", "damaged, and still a hybrid"
-    led = read_catalog()["cifar10"].model("projected-acgan-cifar10")
-    assert family_of(led).title == "Projected AC-GAN"
-    folder = shutil.copytree(led.folder, tmp_path / led.name)
-    assert titles["dcgan-mnist"] == "GAN (DCGAN)"
-    assert titles["sagan-mnist"] == "GAN with attention (SAGAN)"
-    assert titles["wgan-gp-mnist"] == "Wasserstein GAN (WGAN-GP)"
-    assert titles["diffusion-mnist"] == "Diffusion"
-    assert titles["diffusion-4step-mnist"] == "Distilled diffusion"
-    for damaged in (b"objective: [", b"objective:", b"objective: 3", b"", b"\xff"):
-        (folder / "training_config.yaml").write_bytes(damaged)
-        objective.cache_clear()
-        assert family_of(dataclasses.replace(led, folder=folder)).title == "Projected GAN"
-    objective.cache_clear()
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": 3}', '{"stages": [3, null, {"op": 5}]}'])
-def test_a_network_that_makes_no_sense_has_no_operations(tmp_path, text):
-    (tmp_path / "config.json").write_text(text)
-    found = operations(dataclasses.replace(CATALOG["mnist"].models[0], folder=tmp_path))
-    assert found <= {"5"}
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '"metrics"', '{"metrics": 3, "protocol": null}'])
-def test_a_damaged_record_holds_no_figures(tmp_path, text):
-    (tmp_path / "metrics.json").write_text(text)
-    assert read_record(tmp_path / "metrics.json") == ({}, {})

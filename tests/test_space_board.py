@@ -12,7 +12,8 @@ from PIL import Image
 
 from space import charts, progress
 from space.board import STUDY, Column, Entry, columns_of, ranked, read_board, read_figures, read_reported, study_entries
-from space.catalog import FAMILIES, GUIDED, read_catalog
+from space.catalog import read_catalog
+from space.families import FAMILIES
 from space.findings import findings
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
@@ -26,7 +27,8 @@ BOARD = read_board(CATALOG)
 
 def entry(name, dataset="toys", family="GenHubGAN", origin="bundled", costs=None, **figures):
     found = {Column(metric, "judge-a"): value for metric, value in figures.items()}
-    return Entry(name, FAMILIES.get(family), origin, dataset, found, {}, frozenset({"reconstruction_mse"}), costs or {})
+    kind = next((one for one in FAMILIES if one.model_class == family), None)
+    return Entry(name, kind, origin, dataset, found, {}, frozenset({"reconstruction_mse"}), costs or {})
 
 
 # -- rows and columns -------------------------------------------------------------------------------------------------
@@ -350,5 +352,6 @@ def test_curves_are_what_the_log_says():
 
 def test_guided_models_stand_with_their_kind_in_the_tabs():
     plain = entry("plain", family="GenHubCGAN")
-    guided = dataclasses.replace(entry("guided", family="GenHubCGAN"), family=GUIDED["cgan"])
+    [projected] = [family for family in FAMILIES if family.title == "Projected GAN"]
+    guided = dataclasses.replace(entry("guided", family="GenHubCGAN"), family=projected)
     assert leaderboard.families_of([guided, plain]) == [("cgan", "Conditional GAN")]

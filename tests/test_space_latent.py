@@ -11,7 +11,8 @@ from PIL import Image
 
 import genhub
 from genhub.images import to_uint8
-from space.catalog import abilities, read_catalog
+from space.abilities import abilities
+from space.catalog import read_catalog
 from space.latent import SIDE, SUM_STEPS, Strip, animation
 from space.pages.latent import TASKS, able, answer, check_walk, read_asked, snippet
 

@@ -11,7 +11,8 @@ import tiny_pipelines
 
 import genhub
 from genhub import GenHubDiffusion, hub
-from space.catalog import abilities, read_catalog
+from space.abilities import abilities
+from space.catalog import read_catalog
 from space.inference import MAX_SLOW, Engine
 from space.pages.compare import quick_names
 from space.pages.latent import able

@@ -12,8 +12,9 @@ import gradio as gr
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
+from space.abilities import abilities
 from space.cards import judge_line, make_card
-from space.catalog import Dataset, abilities
+from space.catalog import Dataset
 from space.closer import Closer, look
 from space.download import archive, stem
 from space.fields import Number

@@ -13,7 +13,9 @@ from fastapi.responses import HTMLResponse, Response
 
 from genhub import ModelInfo
 from genhub.errors import nearest
-from space.catalog import Dataset, abilities, family_of
+from space.abilities import abilities
+from space.catalog import Dataset
+from space.families import family_of
 from space.fields import Number, check_choice, check_label, quoted, read_choice, read_dataset
 from space.inference import Busy, Engine
 from space.latent import SUM_STEPS, Map, Projection, Strip, Sum, Walk, add_up, animation, draw_map, project, walk

@@ -18,7 +18,8 @@ from genhub import ModelInfo
 from space import charts
 from space.board import COSTS, Column, Entry, columns_of, ranked, read_board, read_reported
 from space.cards import count, duration, judge_accuracy
-from space.catalog import KINDS, Dataset
+from space.catalog import Dataset
+from space.families import KINDS
 from space.fields import quoted
 from space.findings import findings
 from space.inference import Engine

@@ -13,8 +13,9 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 import genhub
 from genhub import ModelInfo
 from genhub.hub import read_config
-from space.catalog import KINDS, Dataset, Family, family_of
+from space.catalog import Dataset
 from space.examples import EXAMPLES
+from space.families import KINDS, Family, family_of
 from space.fields import quoted, read_choice, read_label
 from space.inference import Engine
 from space.inside import look_inside

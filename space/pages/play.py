@@ -8,7 +8,8 @@ import gradio as gr
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from space.catalog import Dataset, family_of
+from space.catalog import Dataset
+from space.families import family_of
 from space.fields import quoted
 from space.game import GUESSES, Game, Round
 from space.inference import Engine

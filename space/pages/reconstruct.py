@@ -13,7 +13,8 @@ from fastapi.responses import HTMLResponse
 
 from genhub import ModelInfo
 from space.cards import recorded
-from space.catalog import CONDITIONAL_VAE, FAMILIES, Dataset, family_of
+from space.catalog import Dataset
+from space.families import family_of
 from space.fields import check_choice, check_names, quoted, read_choice
 from space.inference import Busy, Engine
 from space.rebuild import Picture, Rebuilt, rebuild, sample, unpack
@@ -183,10 +184,10 @@ def card(info: ModelInfo, found: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**values, **about, "bars": bars, "peak": peak, "reach": reach}
 
 
-LINES = {
-    FAMILIES["GenHubAE"].slug: "Trained for nothing but to give back what it was given.",
-    FAMILIES["GenHubVAE"].slug: "Gives back the likeliest image of its code, which it keeps smooth: soft, but orderly.",
-    CONDITIONAL_VAE.slug: "As the plain one, but told the class that the judge sees: a wrong class bends the copy.",
+LINES = {  # slug of a kind → what it makes of a picture
+    "ae": "Trained for nothing but to give back what it was given.",
+    "vae": "Gives back the likeliest image of its code, which it keeps smooth: soft, but orderly.",
+    "cvae": "As the plain one, but told the class that the judge sees: a wrong class bends the copy.",
 }
 UNTAUGHT = "It was never shown the class {}: what such a picture loses here, and not elsewhere, gives it away."
 

@@ -26,6 +26,7 @@ ROOT_HALF = math.sqrt(0.5)
 GAN_LOGS = {
     "d_real", "d_fake_before", "d_fake_after", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake",
 }  # fmt: skip
+CRITIC_LOGS = {"wasserstein_distance", "generator_loss", "discriminator_loss"}
 PLAIN_GENERATOR = [  # no batch norm: a batch is then the sum of its images
     {"op": "label"},
     {"op": "dense", "width": 64, "act": "relu"},
@@ -77,11 +78,11 @@ CASES = [
     ("adversarial", {"loss": "bce"}, GAN_LOGS),
     ("adversarial", {"loss": "least_squares"}, GAN_LOGS),
     ("adversarial", {"loss": "hinge"}, GAN_LOGS),
-    ("adversarial", {"loss": "wasserstein", "clip": 0.01}, GAN_LOGS),
+    ("adversarial", {"loss": "wasserstein", "clip": 0.01}, CRITIC_LOGS),
     (
         "adversarial",
         {"loss": "wasserstein", "gradient_penalty": 10, "critic_steps": 3},
-        GAN_LOGS | {"gradient_penalty"},
+        CRITIC_LOGS | {"gradient_penalty"},
     ),
     ("adversarial", {"r1": 1.0}, GAN_LOGS | {"r1"}),
     ("adversarial", {"diffaugment": ["color", "translation", "cutout"]}, GAN_LOGS),
@@ -104,7 +105,10 @@ def test_every_objective_trains(kind, options, logged):
     if options.get("loss") in ("hinge", "wasserstein"):  # a constant added to all logits cancels in these
         unchanged = [name for name in unchanged if not name.endswith("op.linear.bias")]
     assert not unchanged, "weights that no update reaches"
-    for name in logged & {"d_real", "d_fake_before", "d_fake_after", "accuracy_real", "accuracy_fake", "accuracy"}:
+    shares = {"accuracy_real", "accuracy_fake", "accuracy"}
+    if options.get("loss") != "least_squares":  # its outputs are drawn to 0 and 1, not kept between
+        shares |= {"d_real", "d_fake_before", "d_fake_after"}
+    for name in logged & shares:
         assert 0 <= logs[name] <= 1, name
 
 
@@ -151,6 +155,20 @@ def test_clipped_weights():
     largest = max(parameter.abs().max().item() for parameter in setup.objective.discriminator.parameters())
     assert largest == pytest.approx(0.01)
     assert max(parameter.abs().max().item() for parameter in setup.objective.model.parameters()) > 0.01
+
+
+def test_a_critic_tells_a_distance():
+    logs = Setup(objective={"loss": "wasserstein", "clip": 0.01}).update(3)
+    assert logs["wasserstein_distance"] == pytest.approx(-logs["discriminator_loss"], rel=1e-5)
+    penalized = Setup(objective={"loss": "wasserstein", "gradient_penalty": 10}).update(3)
+    bound = 10 * penalized["gradient_penalty"] - penalized["wasserstein_distance"]
+    assert penalized["discriminator_loss"] == pytest.approx(bound, rel=1e-4)
+
+
+def test_least_squares_tells_its_outputs_against_their_targets():
+    setup = Setup("adversarial", objective={"loss": "least_squares"}, discriminator_optimizer={"lr": 0.003})
+    logs = [setup.update() for _ in range(30)][-1]
+    assert logs["d_fake_before"] < 0.4 < 0.6 < logs["d_real"], "a sigmoid of them would stay between 0.5 and 0.74"
 
 
 def save_classifier(folder, class_names="0123456789"):

@@ -205,12 +205,15 @@ class Adversarial(Objective):
         objective = self.config.objective
         real_logits, fake_logits = self.judge(part.images, part), self.judge(fake, part)
         loss = losses.discriminator_loss(objective.loss, real_logits, fake_logits).mean()
-        logs = {
-            "d_real": torch.sigmoid(real_logits).mean(),
-            "d_fake_before": torch.sigmoid(fake_logits).mean(),
-            "accuracy_real": (real_logits > self.boundary).float().mean(),
-            "accuracy_fake": (fake_logits <= self.boundary).float().mean(),
-        }
+        if objective.loss == "wasserstein":  # its scores have no zero: only their difference means anything
+            logs = {"wasserstein_distance": (real_logits - fake_logits).mean()}
+        else:
+            logs = {
+                "d_real": self.opinion(real_logits).mean(),
+                "d_fake_before": self.opinion(fake_logits).mean(),
+                "accuracy_real": (self.opinion(real_logits) > 0.5).float().mean(),
+                "accuracy_fake": (self.opinion(fake_logits) <= 0.5).float().mean(),
+            }
 
         def critic(images: torch.Tensor) -> torch.Tensor:  # uncompiled: its gradient is differentiated again
             return self.discriminator(images, self.critic_condition(part)).float()
@@ -228,7 +231,7 @@ class Adversarial(Objective):
     def generator_loss(self, part: Part, fake: torch.Tensor, extra: Logs) -> tuple[torch.Tensor, Logs]:
         logits = self.judge(fake, part)
         loss = losses.generator_loss(self.config.objective.loss, logits).mean()
-        logs = {"d_fake_after": torch.sigmoid(logits).mean()}
+        logs = {} if self.config.objective.loss == "wasserstein" else {"d_fake_after": self.opinion(logits).mean()}
         if self.config.objective.class_weight:
             with self.accelerator.autocast():
                 classes = self.classifier(fake).float()
@@ -237,10 +240,9 @@ class Adversarial(Objective):
             logs["class_loss"] = class_loss
         return loss, logs
 
-    @property
-    def boundary(self) -> float:
-        """The logit between "fake" and "real": targets 0 and 1 for least squares, else the sign."""
-        return 0.5 if self.config.objective.loss == "least_squares" else 0.0
+    def opinion(self, logits: torch.Tensor) -> torch.Tensor:
+        """How real images look: 0 is fake and 1 is real, to least squares the very targets."""
+        return logits if self.config.objective.loss == "least_squares" else torch.sigmoid(logits)
 
     @torch.no_grad()
     def clip_weights(self) -> None:

@@ -106,6 +106,11 @@ def test_cheapest_first_and_what_is_done_is_skipped(names, tmp_path, monkeypatch
     assert "started" not in out
 
 
+def statuses(output: Path) -> dict[str, str]:
+    """The state of every system of a study's table."""
+    return {row["system"]: row["status"] for row in json.loads((output / "table.json").read_text())["rows"]}
+
+
 def test_a_study_goes_on_from_its_results_where_the_runs_are_lost(names, tmp_path, monkeypatch, capsys):
     fake(monkeypatch, DONE)
     assert begin(names[:1], tmp_path / "out", "--runs", str(tmp_path / "runs")) == 0
@@ -132,20 +137,33 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_tried_again(names, tmp
     output = tmp_path / "out"
     fake(monkeypatch, "import sys\nif 'narrow' in sys.argv[1]: sys.exit('error: loss is nan')\n" + DONE)
     assert begin(names, output) == 0
-    rows = {row["system"]: row for row in json.loads((output / "table.json").read_text())["rows"]}
-    assert rows[names[0]]["status"] == "done"
-    assert rows[names[1]]["status"] == "failed: loss is nan"
+    assert statuses(output) == {names[0]: "done", names[1]: "failed: loss is nan"}
     assert "(failed: loss is nan)" in (output / "table.md").read_text()
     fake(monkeypatch, DONE)
     assert begin(names, output) == 0
-    assert {row["status"] for row in json.loads((output / "table.json").read_text())["rows"]} == {"done"}
+    assert set(statuses(output).values()) == {"done"}
+
+
+def test_a_run_whose_files_cannot_be_read_has_failed_and_stops_no_other(names, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    fake(monkeypatch, DONE + "\nif 'narrow' in folder: open(folder + '/summary.json', 'w').write('{')\n")
+    for moment in ("as it ends", "as the next study begins"):
+        assert begin(names, output) == 0
+        found = statuses(output)
+        assert found.pop(names[0]) == "done"
+        [why] = found.values()
+        assert "summary.json" in why, moment
+        assert "delete the folder" in why, moment
+    shutil.rmtree(output / "runs" / "seed-0" / "narrow")
+    fake(monkeypatch, DONE)
+    assert begin(names, output) == 0
+    assert set(statuses(output).values()) == {"done"}
 
 
 def test_a_run_that_is_killed_says_so(names, tmp_path, monkeypatch):
     fake(monkeypatch, "import os, signal; print('error: of a warning'); os.kill(os.getpid(), signal.SIGKILL)")
     assert begin(names[:1], tmp_path / "out") == 0
-    [row] = json.loads((tmp_path / "out" / "table.json").read_text())["rows"]
-    assert row["status"] == "failed: killed by SIGKILL"
+    assert statuses(tmp_path / "out") == {names[0]: "failed: killed by SIGKILL"}
 
 
 def test_figures_that_do_not_compare_do_not_stop_a_study(names, tmp_path, monkeypatch, capsys):

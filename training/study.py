@@ -201,11 +201,26 @@ def reason(code: int, log: Path) -> str:
     return (errors or lines or ["no output"])[-1].removeprefix("error: ")
 
 
+def fail(job: Job, why: str) -> None:
+    write_text(job.failure, why + "\n")
+    print(f"{job.title}: failed: {why}", flush=True)
+
+
+def keep(job: Job) -> bool:
+    """Write the result of a trained run. False, and the run has failed, where its files cannot be read."""
+    try:
+        write_result(job.folder, job.result)
+    except (OSError, ValueError) as error:
+        fail(job, f"{job.folder}: no result: {error}; delete the folder to train anew")
+        return False
+    return True
+
+
 def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], lock: int) -> bool:
     """Run what is not done, ``options.jobs`` at once. False if the user interrupts."""
     for job in jobs:
         if job.trained and not job.result.is_file():  # the study was killed in between
-            write_result(job.folder, job.result)
+            keep(job)
     waiting = [job for job in jobs if not job.result.is_file()]
     print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are done, {len(waiting)} to do", flush=True)
     running: dict[Job, tuple[subprocess.Popen, float]] = {}
@@ -225,13 +240,10 @@ def run_all(jobs: list[Job], options: argparse.Namespace, overrides: list[str], 
                     continue
                 del running[job]
                 minutes = (time.monotonic() - began) / 60
-                if job.trained:
-                    write_result(job.folder, job.result)
+                if job.trained and keep(job):
                     print(f"{job.title}: done after {minutes:.1f} minutes", flush=True)
-                elif not interrupted.is_set():
-                    why = reason(process.returncode, job.log)
-                    write_text(job.failure, why + "\n")
-                    print(f"{job.title}: failed: {why}", flush=True)
+                elif not job.trained and not interrupted.is_set():
+                    fail(job, reason(process.returncode, job.log))
                 try:
                     write_tables(options.output, options.runs)
                 except (ConfigError, LoadError) as error:  # a table that cannot be made is no reason to train no more

@@ -162,6 +162,7 @@ def test_unknown_key(path, message):
         ("--model.latentdim 16", "model.latentdim: no such key; did you mean 'latent_dim'?"),
         ("--max-steps 20 30", "30: belongs to no option; write --key value, and a list as --key '[a, b]'"),
         ("runs/old", "runs/old: belongs to no option; "),
+        ("mnist/cgan", "mnist/cgan: is a recipe; write --recipe mnist/cgan"),
         ("-x", "-x: belongs to no option; "),
         ("--optimizer.lr", "--optimizer.lr: expected a number, got nothing"),
     ],

@@ -143,6 +143,8 @@ def one_line(message: str) -> str:
     if found := re.match(r"argument --([\w.]+): expected one argument", message):
         return f"--{found[1]}: expected {described(hint_of(found[1]))}, got nothing"
     if found := re.match(r"unrecognized arguments: (.*)", message):
+        if found[1] in recipe_names():
+            return f"{found[1]}: is a recipe; write --recipe {found[1]}"
         return f"{found[1]}: belongs to no option; write --key value, and a list as --key '[a, b]'"
     if found := re.match(r"the following arguments are required: (.*)", message):
         return f"{found[1]}: missing; the recipe must give it"

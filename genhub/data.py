@@ -21,6 +21,7 @@ from PIL import Image, ImageMode
 from genhub.errors import DataError, as_whole, nearest
 from genhub.hub import one_line, unreachable
 from genhub.images import from_pil
+from genhub.paths import typed_path
 
 if TYPE_CHECKING:
     import datasets
@@ -134,7 +135,7 @@ def load_images(
     if channels not in (None, 1, 3):
         raise DataError(f"channels: expected 1 (grey) or 3 (colour), got {channels!r}")
     source = str(source)
-    if "+" in source and not Path(source).expanduser().exists():
+    if "+" in source and not typed_path(source, DataError).exists():
         columns = {"image_column": image_column, "label_column": label_column}
         shape = {"image_size": image_size, "channels": channels}
         return joined(source.split("+"), split=split, limit=limit, streaming=streaming, **columns, **shape)
@@ -195,7 +196,7 @@ def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | da
         from datasets.exceptions import DatasetNotFoundError
     except ImportError as error:
         raise DataError(f"{source}: reading it takes more packages: pip install 'genhub[data]'") from error
-    path = Path(source).expanduser()
+    path = typed_path(source, DataError)
     cached_only = False
     if path.is_dir():
         if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):

@@ -24,6 +24,7 @@ from huggingface_hub.errors import (
 )
 
 from genhub.errors import LoadError, nearest
+from genhub.paths import typed_path
 from genhub.prompts import captions
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -50,7 +51,7 @@ def resolve(given: str, *, subfolder: str | None = None, **options: Any) -> Path
     Raises:
         LoadError: with what was given, what was found, and what to type instead.
     """
-    local = PRETRAINED / given if given in bundled_names() else Path(given).expanduser()
+    local = PRETRAINED / given if given in bundled_names() else typed_path(given, LoadError)
     if local.is_dir():
         folder = local / subfolder if subfolder else local
         if not folder.is_dir():
@@ -85,7 +86,7 @@ def download(repo_id: str, subfolder: str | None, **options: Any) -> Path:
                 continue
         config = Path(hf_hub_download(repo_id, prefix + FILES[0], **options))
         # The weights of the same commit, even if another one is pushed at this moment.
-        snapshot = config.parent.parent if subfolder else config.parent
+        snapshot = config.parents[len(Path(prefix + FILES[0]).parts) - 1]
         hf_hub_download(repo_id, prefix + FILES[1], **{**options, "revision": snapshot.name})
         return config.parent
 
@@ -162,14 +163,17 @@ def pipeline_config(folder: Path, given: str) -> dict[str, Any]:
     """What ``config.json`` says of a model, of a pipeline of diffusers: class, classes, size and metadata."""
     record = read_json(folder / RECORD, given) if (folder / RECORD).is_file() else {}
     unet, vae = (read_json(folder / part / "config.json", given) for part in ("unet", "vae"))
-    metadata = {"dataset": record.get("dataset", ""), **(record.get("metadata") or {})}
-    return {
-        "class": "GenHubStableDiffusion",
-        "metadata": metadata,
-        "class_names": list(captions(metadata["dataset"])) if metadata["dataset"] else [],
-        "channels": vae["out_channels"],
-        "image_size": unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1),
-    }
+    try:
+        metadata = {"dataset": record.get("dataset", ""), **(record.get("metadata") or {})}
+        return {
+            "class": "GenHubStableDiffusion",
+            "metadata": metadata,
+            "class_names": list(captions(metadata["dataset"])) if metadata["dataset"] else [],
+            "channels": vae["out_channels"],
+            "image_size": unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LoadError(f"{given}: {RECORD} or a config.json of the pipeline is damaged ({error!r})") from error
 
 
 def read_json(path: Path, given: str) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def read_json(path: Path, given: str) -> dict[str, Any]:
         raise LoadError(f"{given}: no {path.name} in the folder; found: {listing(path.parent)}")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LoadError(f"{given}: {path.name} is no valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise LoadError(f"{given}: {path.name} must hold an object, got {type(value).__name__}")

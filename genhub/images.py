@@ -10,6 +10,7 @@ Three representations exist in GenHub, and each function says which one it takes
 from __future__ import annotations
 
 import math
+import numbers
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +103,11 @@ def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torc
     """
     if channels not in (1, 3):
         raise ValueError(f"channels: expected 1 (grey) or 3 (colour), got {channels!r}")
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise ValueError(f"size: expected a whole number of at least 1, got {size!r}")
+    if size is not None:
+        size = at_least_one(size, "size")
     if image.mode in ("I", "F"):
         raise ValueError(f"expected 8 or 16 bits per channel, got 32-bit mode {image.mode!r}; save it with 8 bits")
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+    if orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # PIL's own conversion clips at 255
         image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
@@ -125,13 +126,27 @@ def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torc
     return torch.from_numpy(array).reshape(image.height, image.width, channels).permute(2, 0, 1).contiguous()
 
 
+def at_least_one(value: object, name: str) -> int:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def orientation(image: Image.Image) -> int:
+    """How a camera was held, 1 for upright; upright too where the file's remarks cannot be read."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # its pixels are fine, and PIL raises nearly anything over damaged remarks
+        return 1
+
+
 def grid(images: torch.Tensor, columns: int | None = None, padding: int = 2, background: int = 255) -> torch.Tensor:
     """Tile uint8 images (n, C, H, W) row by row into one uint8 sheet (C, H', W')."""
     require_uint8(images, "images")
     if images.dim() != 4 or len(images) == 0:
         raise ValueError(f"images: expected shape (n, C, H, W) with n of at least 1, got {tuple(images.shape)}")
-    if columns is not None and (not isinstance(columns, int) or columns < 1):
-        raise ValueError(f"columns: expected a whole number of at least 1, got {columns!r}")
+    if columns is not None:
+        columns = at_least_one(columns, "columns")
     n, channels, height, width = images.shape
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)

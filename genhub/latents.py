@@ -31,14 +31,15 @@ def path(
     ``spherical`` turns the direction at constant speed and blends the length linearly, which keeps Gaussian latents at
     the length that a decoder has seen (White, 2016). Vectors with nearly the same direction fall back to a line.
     """
-    t = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)[:, None]
+    dtype, start, end = start.dtype, start.float(), end.float()  # in half precision small lengths would be zero
+    t = torch.linspace(0, 1, steps, device=start.device)[:, None]
     line = torch.lerp(start[None], end[None], t)
     if method == "linear":
-        return line
+        return line.to(dtype)
     lengths = torch.lerp(start.norm().expand(steps), end.norm().expand(steps), t[:, 0])
     a, b = start / start.norm().clamp_min(1e-12), end / end.norm().clamp_min(1e-12)
     angle = torch.arccos((a @ b).clamp(-1, 1))
     if torch.sin(angle).abs() < 1e-4:
-        return line
+        return line.to(dtype)
     arc = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
-    return arc * lengths[:, None]
+    return (arc * lengths[:, None]).to(dtype)

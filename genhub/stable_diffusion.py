@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from genhub.errors import as_whole, nearest
+from genhub.errors import LoadError, as_whole, nearest
 from genhub.images import resized, unit_to_signed
 from genhub.latents import sample_latents
 from genhub.models.base import Labels
 from genhub.models.latent import MAX_IMAGES, check_seed, check_whole
+from genhub.paths import typed_path
 from genhub.pipelines import PRESETS, find_pipeline, load_pipeline, recorded
 from genhub.prompts import PROMPTS, captions
 
@@ -96,7 +98,7 @@ class GenHubStableDiffusion:
             LoadError: nothing by that name, no network, missing or damaged weights, or too little memory.
         """
         given = str(pretrained_model_name_or_path)
-        preset = None if Path(given).expanduser().is_dir() else PRESETS.get(given)
+        preset = None if typed_path(given, LoadError).is_dir() else PRESETS.get(given)
         if preset is not None:
             variant, scheduler = variant or preset.variant, scheduler or preset.scheduler
         options = {"revision": revision, "token": token, "cache_dir": cache_dir}
@@ -192,11 +194,12 @@ class GenHubStableDiffusion:
         side = self.pipeline.unet.config.sample_size
         shape = (self.pipeline.unet.config.in_channels, side, side)
         latents = sample_latents(n, int(np.prod(shape)), seed).reshape(n, *shape)
+        pipeline = private(self.pipeline)
         made = []
         for first in range(0, n, batch_size):
             part = slice(first, first + batch_size)
             count = len(prompts[part])
-            images = self.pipeline(
+            images = pipeline(
                 prompts[part],
                 negative_prompt=None if negative_prompt is None else [negative_prompt] * count,
                 latents=latents[part].to(self.device, self.dtype),
@@ -250,6 +253,13 @@ class GenHubStableDiffusion:
             return {}
 
         return forward
+
+
+def private(pipeline: DiffusionPipeline) -> DiffusionPipeline:
+    """The same networks with a state of sampling of their own: who samples at the same time changes nothing here."""
+    mine = copy.copy(pipeline)
+    mine.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
+    return mine
 
 
 def class_prompts(dataset: str) -> dict[str, str]:

@@ -59,15 +59,16 @@ class ModelInfo:
         return dataclasses.replace(self, dataset=name, class_names=tuple(captions(name)), image_shape=shape)
 
 
-def list_models(*, dataset: str | None = None, model_class: str | None = None) -> list[ModelInfo]:
-    """The bundled models by name, all of them or those of one dataset or class. Reads no weights.
+def list_models(*, dataset: str | None = None, model_class: str | type | None = None) -> list[ModelInfo]:
+    """The bundled models by name, all of them or those of one dataset or class, or of its name. Reads no weights.
 
     With ``dataset``, a model of several is described as what it is to that one.
     """
     infos = [describe(hub.PRETRAINED / name) for name in hub.bundled_names()]
     if dataset is not None:
         infos = [info.for_dataset(dataset) for info in infos if dataset in info.datasets]
-    return [info for info in infos if model_class in (None, info.model_class)]
+    wanted = getattr(model_class, "__name__", model_class)
+    return [info for info in infos if wanted in (None, info.model_class)]
 
 
 def describe(folder: Path) -> ModelInfo:

@@ -8,14 +8,14 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 10_000_000  # bytes: an upload of six million in base64 with room to spare
-# Gradio's routes that take or give files, or fetch from elsewhere. Pictures come and go as text: none is needed.
-CLOSED = re.compile(
-    r"^/(gradio_api/)?(upload|upload_progress|file[=/]|proxy=|stream/|deep_link|component_server|static/|svelte/)"
-)
+# Of Gradio's many routes, those of its API are open. Others take or give files, fetch from elsewhere or run programs;
+# pictures come and go as text here, and our pages are our own.
+API = "call|run|api|queue|cancel|reset|heartbeat|info|openapi.json|config|startup-events|app_id|login_check|mcp"
+CLOSED = re.compile(rf"^/(gradio_api/(?!({API})(/|$))|gradio_api$|static/|svelte/|assets/|monitoring|file[=/])")
 
 
 class Doors:
-    """Middleware that closes Gradio's file routes and bounds what a request may carry."""
+    """Middleware that closes all of Gradio but its API and bounds what a request may carry."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -88,6 +88,12 @@ def test_high_frequencies_are_those_above_half_of_the_highest():
     assert metrics.sharpness(generated=fast.mT, real=fast)["high_frequency_ratio"].value == pytest.approx(1, abs=1e-4)
 
 
+def test_copies_are_found_where_test_and_training_set_share_images():
+    train, shared = images(300), torch.cat([images(300)[:3], images(60, 1)])
+    found = metrics.memorization(generated=train[:60], held_out=shared, train=train)
+    assert found.figures["memorized_share"].value == 1
+
+
 def test_copies_are_found():
     train, held_out = images(300), images(60, 1)
     honest = metrics.memorization(generated=images(60, 2), held_out=held_out, train=train)

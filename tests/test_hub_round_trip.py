@@ -121,6 +121,13 @@ def test_a_download_gives_the_published_model(client, finished, lfs):
     assert type(load(REPO)) is GenHubCGAN
 
 
+def test_a_model_may_lie_deep_in_a_repository(client, finished):
+    files = contents(finished)
+    client.add("alice/many", {f"digits/small/{name}": data for name, data in files.items()})
+    model = load("alice/many", subfolder="digits/small")
+    assert same_weights(model, GenHubCGAN.from_pretrained(finished))
+
+
 def test_only_what_a_model_needs_is_downloaded(client, finished):
     client.add(REPO, contents(finished))
     GenHubCGAN.from_pretrained(REPO)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from genhub import images as im
 
@@ -169,6 +170,23 @@ def test_photos_are_turned_as_the_camera_says(tmp_path):
     picture.save(tmp_path / "photo.png", exif=exif)
     with Image.open(tmp_path / "photo.png") as photo:
         assert im.from_pil(photo, 1)[0].tolist() == [[0], [255]]
+
+
+def test_remarks_that_cannot_be_read_do_not_spoil_a_picture(tmp_path):
+    remarks = PngInfo()
+    remarks.add_text("Raw profile type exif", "\nexif\n 4\nzzzz\n")
+    Image.new("L", (2, 1), 200).save(tmp_path / "photo.png", pnginfo=remarks)
+    with Image.open(tmp_path / "photo.png") as photo:
+        assert im.from_pil(photo, 1)[0].tolist() == [[200, 200]]
+
+
+def test_sizes_and_columns_are_whole_numbers_of_any_library():
+    picture = Image.new("L", (4, 4), 7)
+    assert im.from_pil(picture, 1, size=np.int64(2)).shape == (1, 2, 2)
+    assert im.grid(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), columns=np.int64(4), padding=0).shape == (1, 2, 8)
+    for odd in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="size: expected a whole number of at least 1"):
+            im.from_pil(picture, 1, size=odd)
 
 
 def test_resizing_crops_the_centre_square():

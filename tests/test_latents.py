@@ -100,3 +100,9 @@ def test_degenerate_ends_give_finite_paths_with_these_ends(start, end):
         assert torch.isfinite(points).all()
         assert torch.allclose(points[0], start, atol=1e-5)
         assert torch.allclose(points[-1], end, atol=1e-5)
+
+
+def test_a_path_in_half_precision_may_start_at_the_mean():
+    points = path(torch.zeros(3).half(), A.half(), 3)
+    assert points.dtype == torch.float16
+    assert torch.allclose(points.float(), path(torch.zeros(3), A, 3), atol=1e-3)

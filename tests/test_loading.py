@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import genhub
 from genhub import GenHubAE, GenHubCGAN, GenHubDiscriminator, GenHubGAN, GenHubModel, GenHubVAE, LoadError, hub
+from genhub.data import DataError, load_images
 
 
 @pytest.fixture
@@ -90,6 +91,14 @@ def test_paths_are_strings_or_paths(folder, monkeypatch):
         assert isinstance(genhub.load(given), GenHubCGAN)
 
 
+@pytest.mark.parametrize("given", ["a" * 300, "~no-such-user-of-this-machine/model"])
+def test_what_no_folder_can_be_called(given):
+    with pytest.raises(LoadError, match="no path can be that"):
+        genhub.load(given)
+    with pytest.raises(DataError, match="no path can be that"):
+        load_images(given)
+
+
 # -- the config
 
 
@@ -100,6 +109,7 @@ def test_paths_are_strings_or_paths(folder, monkeypatch):
         (b'{"class": "GenHubCGAN",', "config.json is no valid JSON"),
         (b"\xff\xfe", "config.json is no valid JSON"),
         (b"[1, 2]", "config.json must hold an object, got list"),
+        (b"[" * 100_000, "config.json is no valid JSON"),
         (b"{}", "config.json names the class None; allowed: GenHub"),
         (b'{"class": ["GenHubCGAN"]}', r"config.json names the class ['GenHubCGAN']; did you mean 'GenHubCGAN'?"),
         (b'{"class": "GenHubCGan"}', "config.json names the class 'GenHubCGan'; did you mean 'GenHubCGAN'?"),
@@ -129,6 +139,16 @@ def test_a_broken_config(folder, content, message):
 def test_a_config_that_describes_no_model(folder, changes, message):
     change_config(folder, **changes)
     assert message in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "unet", [{"block_out_channels": []}, {"norm_num_groups": 0}, {"down_block_types": [3]}, {"attention_head_dim": 0}]
+)
+def test_a_config_that_describes_no_unet(unet, tmp_path):
+    tiny.build("diffusion").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    change_config(tmp_path, unet=config["unet"] | unet)
+    assert "does not describe a GenHubDiffusion: unet: " in refused(tmp_path, GenHubModel)
 
 
 # -- the class
@@ -259,6 +279,7 @@ def test_bundled_models_are_listed_and_filtered(bundled):
     assert [info.name for info in genhub.list_models()] == ["ae-conv-toys", "cgan-digits", "vae-dense-digits"]
     assert [info.name for info in genhub.list_models(dataset="digits")] == ["cgan-digits", "vae-dense-digits"]
     assert [info.name for info in genhub.list_models(model_class="GenHubAE")] == ["ae-conv-toys"]
+    assert [info.name for info in genhub.list_models(model_class=genhub.GenHubAE)] == ["ae-conv-toys"]
     assert genhub.list_models(dataset="toys", model_class="GenHubCGAN") == []
     info = genhub.list_models(model_class="GenHubCGAN")[0]
     assert info == genhub.ModelInfo(

@@ -110,9 +110,9 @@ def test_class_accuracy_compares_what_was_meant_with_what_is_seen(judge):
     assert metrics.class_histogram(shown, judge) == [0.5, 0, 0.5]
 
 
-@pytest.mark.parametrize("labels", [None, torch.tensor([0]), torch.tensor([0, 1, 2]), torch.tensor([[0, 1]])])
+@pytest.mark.parametrize("labels", [None, [0, 1], torch.tensor([0]), torch.tensor([0, 1, 2]), torch.tensor([[0, 1]])])
 def test_labels_that_do_not_fit_the_images_are_refused(judge, labels):
-    with pytest.raises(ValueError, match=r"labels: expected shape \(2,\), one per image"):
+    with pytest.raises(ValueError, match=r"labels: expected a tensor of shape \(2,\), one per image"):
         metrics.class_accuracy(images(2), labels, judge)
 
 
@@ -148,6 +148,9 @@ def test_reconstruction_error_uses_labels_only_where_the_model_reads_them():
     assert metrics.reconstruction_mse(images(3), labels, plain) == metrics.reconstruction_mse(images(3), None, plain)
     other = metrics.reconstruction_mse(images(3), labels.flip(0), labelled)
     assert metrics.reconstruction_mse(images(3), labels, labelled) != pytest.approx(other, rel=1e-6)
+    for measure in (metrics.reconstruction_mse, lambda *given: metrics.bound(*given, seed=0)):
+        with pytest.raises(ValueError, match="is conditional and needs them, got None"):
+            measure(images(3), None, labelled)
 
 
 # -- bytes only

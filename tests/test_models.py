@@ -150,6 +150,16 @@ def test_generating_uses_evaluation_mode_and_changes_nothing(model):
     assert all(torch.equal(value, before[key]) for key, value in training.state_dict().items())
 
 
+def test_frozen_layers_stay_frozen():
+    """Who fine-tunes with frozen batch norms and looks at samples meanwhile must not wake them."""
+    model = copy.deepcopy(shared("gan")).train()
+    model.stages.blocks[0].eval()
+    before = [module.training for module in model.modules()]
+    model.generate(1, seed=0)
+    assert [module.training for module in model.modules()] == before
+    assert len(set(before)) == 2
+
+
 def test_what_was_generated_can_be_changed_in_place_and_trained_on():
     images = generate(shared("gan"), 2).add_(1).div_(2)
     layer = nn.Conv2d(3, 1, 3)
@@ -261,6 +271,7 @@ def test_unconditional_models_refuse_labels(name):
         (np.array([0.0, 1.0]), "expected an int or a class name, got 0.0"),
         (torch.tensor([[0], [1]]), r"expected an int or a class name, got \[0\]"),
         (torch.tensor([0.0, 1.0]), r"class weights must have shape \(2, 3\), got \(2,\)"),
+        (torch.full((2, 3), torch.nan), "class weights must be finite"),
         ({"cat": 1}, "expected an int or a class name"),
     ],
 )
@@ -489,6 +500,26 @@ def test_values_that_half_precision_cannot_hold_survive(tmp_path):
     model.state_dict()[key].fill_(1e6)
     model.save_pretrained(tmp_path)
     assert torch.equal(genhub.load(tmp_path).state_dict()[key], model.state_dict()[key])
+
+
+def test_a_save_that_fails_leaves_the_one_before(tmp_path):
+    model = copy.deepcopy(shared("gan"))
+    model.save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    model.metadata["trained in"] = tmp_path
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        model.save_pretrained(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_model_is_saved_where_it_was_loaded(tmp_path):
+    shared("gan").save_pretrained(tmp_path)
+    (tmp_path / "samples.png").write_bytes(b"picture")
+    model = genhub.load(tmp_path)
+    (tmp_path / "README.md").unlink()
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "samples.png").read_bytes() == b"picture"
+    assert genhub.load(tmp_path)._card == model._card
 
 
 def test_a_card_that_is_there_stays(tmp_path):

@@ -5,6 +5,7 @@ import inspect
 import random
 
 import gradio as gr
+import httpx
 import pytest
 
 from space.doors import MAX_BODY
@@ -106,14 +107,36 @@ def test_fuzzed_calls_are_answered_or_refused_in_a_sentence(server):
         "/ui//etc/passwd",
         "/walk.gif/../../etc/passwd",
         "/static/../../../etc/passwd",
+        "/monitoring",
+        *(
+            f"/gradio_api/{name}"
+            for name in ("process_recording", "custom_component/a/b/c/d", "vibe-code/", "theme.css")
+        ),
+        *(
+            f"/gradio_api/{name}"
+            for name in ("run-history/buckets", "runs", "stream/x", "dev/reload", "upload_progress")
+        ),
     ],
 )
-def test_no_file_of_the_machine_is_readable(web, path):
+def test_no_file_of_the_machine_is_readable(served, path):
     for method in ("GET", "POST", "HEAD"):
-        answer = web.request(method, path)
+        answer = httpx.request(method, served.get_blocks().local_url.rstrip("/") + path)
         assert answer.status_code in (404, 405)
         assert "root:" not in answer.text
         assert "import" not in answer.text
+
+
+def test_the_api_is_open(served):
+    for path in ("/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/startup-events", "/config"):
+        assert httpx.get(served.get_blocks().local_url.rstrip("/") + path).status_code == 200
+    asked = httpx.post(f"{served.get_blocks().local_url}gradio_api/call/models", json={"data": ["digits"]})
+    assert asked.json()["event_id"]
+
+
+def test_a_picture_of_no_model_says_so(web):
+    answer = web.get("/picture", params={"dataset": "digits", "models": "none"})
+    assert answer.status_code == 400
+    assert "No model is chosen." in answer.text
 
 
 def test_oversized_requests_are_refused(web):

@@ -94,6 +94,18 @@ def test_an_image_does_not_depend_on_its_batch_where_steps_add_noise():
     assert not close(noiseless, images[:1])
 
 
+def test_images_made_in_the_midst_of_others_change_nothing(model):
+    """Schedulers keep the state of a sampling in themselves: the Space lets others go first between two steps."""
+    expected, others = model.generate(1, prompt="a frog", seed=7), model.generate(2, prompt="a ship", seed=8)
+    between = []
+    images = model.generate(
+        1, prompt="a frog", seed=7, callback=lambda *_: between.append(model.generate(2, prompt="a ship", seed=8))
+    )
+    assert close(images, expected)
+    assert between
+    assert all(close(made, others) for made in between)
+
+
 def test_labels_are_asked_for_by_their_sentences(plain):
     named = plain.generate(2, labels=["frog", "ship"], seed=3)
     assert close(plain.generate(2, labels=[6, 8], seed=3), named)

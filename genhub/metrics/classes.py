@@ -14,9 +14,9 @@ from genhub.models import GenHubClassifier
 def class_accuracy(images: torch.Tensor, labels: torch.Tensor, judge: GenHubClassifier) -> float:
     """Share of uint8 images in which the judge reads the intended label; labels (n,) int64."""
     require_uint8(images, "images")
-    if labels is None or labels.shape != (len(images),):
-        got = None if labels is None else tuple(labels.shape)
-        raise ValueError(f"labels: expected shape ({len(images)},), one per image, got {got}")
+    if not isinstance(labels, torch.Tensor) or labels.shape != (len(images),):
+        got = tuple(labels.shape) if isinstance(labels, torch.Tensor) else type(labels).__name__
+        raise ValueError(f"labels: expected a tensor of shape ({len(images)},), one per image, got {got}")
     return (judge.predict(images).argmax(dim=1).cpu() == labels.cpu()).double().mean().item()
 
 

@@ -23,7 +23,8 @@ class Memorization:
     Attributes:
         figures: ``memorization_ratio``: mean distance of samples to their nearest training images over that of held-out
             real images; far below 1 means copies, but blurred images too are near to many. ``memorized_share``: share
-            of samples nearer to a training image than 99 % of held-out images are; 0.01 where nothing is memorised.
+            of samples that equal a training image or are nearer to one than 99 % of held-out images are; 0.01 where
+            nothing is memorised.
         pairs: uint8 (2 · m, C, H, W): the samples nearest to a training image, each followed by that image.
     """
 
@@ -52,7 +53,8 @@ def memorization(
     generated, held_out = at_most(generated, QUERIES), at_most(held_out, QUERIES)
     distance, index = nearest(generated, train, pooled)
     usual, _ = nearest(held_out, train, pooled)
-    copies = (distance < usual.quantile(0.01)).float()
+    # Where one in a hundred held-out images is itself in the training set, exact copies are still copies.
+    copies = ((distance < usual.quantile(0.01)) | (distance == 0)).float()
     closest = distance.argsort()[:pairs]
     shown = torch.stack([generated[closest], train[index[closest]]], dim=1).flatten(0, 1)
     figures = {"memorized_share": mean_figure(copies)}

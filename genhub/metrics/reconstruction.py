@@ -24,7 +24,7 @@ def reconstruction_errors(images: torch.Tensor, labels: torch.Tensor | None, mod
     errors = []
     for i, part in enumerate(images.split(AT_ONCE)):
         signed = to_signed(part)
-        known = labels[AT_ONCE * i :][: len(part)] if model.class_names else None
+        known = labels[AT_ONCE * i :][: len(part)] if model.class_names and labels is not None else None
         rebuilt = model.reconstruct(signed, labels=known, batch_size=AT_ONCE).cpu()
         errors.append(((rebuilt - signed.cpu()) / 2).square().mean(dim=(1, 2, 3)))
     return torch.cat(errors)
@@ -62,7 +62,8 @@ def bound(images: torch.Tensor, labels: torch.Tensor | None, model: GenHubVAE, s
         for first in range(0, len(images), AT_ONCE):
             part = slice(first, first + AT_ONCE)
             signed = to_signed(images[part]).to(model.device, model.dtype)
-            condition = model.condition(labels[part] if model.class_names else None, len(signed))
+            known = labels[part] if model.class_names and labels is not None else None
+            condition = model.condition(known, len(signed))
             mean, log_variance = model.posterior(signed, condition)
             latents = mean + noise[part].to(mean) * (0.5 * log_variance).exp()
             rebuilt = signed_to_unit(model.decode(latents, condition)).float().clamp(0, 1)

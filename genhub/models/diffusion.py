@@ -211,5 +211,5 @@ def build(kind: type, given: Mapping[str, Any], fixed: Mapping[str, Any], where:
             raise ValueError(f"{where}.{key}: {kind.__name__} is not given it here; {nearest(key, allowed)}")
     try:
         return kind(**given, **fixed)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{where}: {error}") from error
+    except Exception as error:  # what diffusers makes of numbers that fit no network is of nearly any kind
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error

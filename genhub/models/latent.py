@@ -131,17 +131,18 @@ class PriorModel(LatentModel):
 
 
 class evaluating:
-    """Evaluation mode for the length of a ``with`` block, whatever the mode was before."""
+    """Evaluation mode for the length of a ``with`` block; then each layer is as it was, frozen ones too."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
 
     def __enter__(self) -> None:
-        self.was_training = self.model.training
+        self.training = [module for module in self.model.modules() if module.training]
         self.model.eval()
 
     def __exit__(self, *exception: object) -> None:
-        self.model.train(self.was_training)
+        for module in self.training:
+            module.training = True
 
 
 def batches(

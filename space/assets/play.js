@@ -212,6 +212,7 @@ $("#reset").addEventListener("click", () => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !KEYS[event.key] || !round) return;
+  if (event.target !== document.body && !content.contains(event.target)) return; // someone is elsewhere on the page
   event.preventDefault(); // the page would scroll
   guess(KEYS[event.key]);
 });

@@ -6,8 +6,8 @@ const form = $("#controls");
 let latest = 0;
 let timer = 0;
 let codes = {}; // model → {code, label} of what is shown
-let turning = 0; // number of the newest change of a code
-let turnTimer = 0;
+const turning = new WeakMap(); // card → number of the newest change of its code
+const turnTimers = new WeakMap();
 let point = null; // where the pen is, while it is down
 
 function query() {
@@ -109,7 +109,8 @@ function upload(event) {
 }
 
 async function turn(card) {
-  const mine = ++turning;
+  const mine = (turning.get(card) || 0) + 1;
+  turning.set(card, mine);
   const model = card.dataset.model;
   const code = [...codes[model].code];
   card.querySelectorAll("[data-i]").forEach((slider) => {
@@ -118,7 +119,7 @@ async function turn(card) {
   });
   try {
     const src = await call("unpack", [form.getAttribute("data-key"), model, code, codes[model].label]);
-    if (mine === turning && card.isConnected) card.querySelector(".rebuilt").src = src;
+    if (mine === turning.get(card) && card.isConnected) card.querySelector(".rebuilt").src = src;
     showProblem("");
   } catch (error) {
     showProblem(error, () => turn(card));
@@ -129,8 +130,8 @@ $("#result").addEventListener("input", (event) => {
   const card = event.target.closest(".card");
   event.target.dataset.turned = "true";
   event.target.nextElementSibling.textContent = Number(event.target.value).toFixed(2);
-  clearTimeout(turnTimer);
-  turnTimer = setTimeout(() => turn(card), 60);
+  clearTimeout(turnTimers.get(card));
+  turnTimers.set(card, setTimeout(() => turn(card), 60));
 });
 $("#result").addEventListener("click", (event) => {
   if (!event.target.matches(".reset")) return;

@@ -73,6 +73,8 @@ def register(server: gr.Server, engine: Engine) -> None:
             return respond(PICTURE, "picture.html", **values)
         except Busy as busy:
             return respond(PAGE, "empty.html", heading="One moment", reason=str(busy), status=503)
+        except ValueError as error:
+            return respond(PAGE, "empty.html", heading="Nothing to look at", reason=str(error), status=400)
 
     @server.api(name="closer", api_visibility="private", **QUICK)
     def closer(query: str) -> str:

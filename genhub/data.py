@@ -383,6 +383,11 @@ def load_digits_set(split: str, image_size: int | None, channels: int, limit: in
     return ImageSet(torch.stack(pictures), labels, [str(i) for i in range(10)], "digits", "digits")
 
 
+def hub_id(name: str) -> str:
+    """``ylecun/mnist`` for ``mnist``; a name of no known set is left as it is."""
+    return next((known for known, short in KNOWN.items() if short == name), name)
+
+
 def short_name(source: str) -> str:
     """``mnist`` for ``ylecun/mnist`` and for a folder of that name."""
     return KNOWN.get(source, Path(source).expanduser().resolve().name.lower())

@@ -1,6 +1,7 @@
 """The comparison of conditional models: one measure for all, one sheet per class."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -54,6 +55,7 @@ def test_page_records_and_sheets(models, tmp_path, capsys):
         (["--models", "{blind}"], "cannot be asked for a class"),
         (["--models", "{animals}"], "makes cat, dog, frog, not the classes of digits"),
         (["--models", "nowhere"], "nowhere"),
+        (["--models", "{gan}", "{gan}"], "--models: two are called gan"),
         (["--dataset", "no/such-folder-here/x"], "no/such-folder-here/x"),
     ],
 )
@@ -62,6 +64,20 @@ def test_what_cannot_be_compared(models, tmp_path, capsys, arguments, message):
     assert main(["digits", *filled, "--samples", "20", "--output", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_models_of_runs_are_called_as_their_runs(models, tmp_path):
+    for name in ("once", "again"):
+        shutil.copytree(models["gan"], tmp_path / name / "final")
+    arguments = ["--models", str(tmp_path / "once"), str(tmp_path / "again" / "final"), "--samples", "20"]
+    assert main(["digits", *arguments, "--columns", "1", "--output", str(tmp_path / "out")]) == 0
+    assert list(json.loads((tmp_path / "out" / "digits" / "records.json").read_text())) == ["once", "again"]
+
+
+def test_a_known_dataset_is_looked_for_on_the_hub(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("genhub.data.unreachable", lambda endpoint: "there is no network here")
+    assert main(["cifar10", "--output", str(tmp_path)]) == 2
+    assert "error: uoft-cs/cifar10: no such folder, and there is no network here" in capsys.readouterr().err
 
 
 def test_a_dataset_without_models_is_named(tmp_path, capsys):

@@ -74,3 +74,9 @@ def test_what_has_no_curve_is_one_error(given, message, capsys):
     assert captured.err.startswith(message)
     assert captured.err.count("\n") == 1
     assert not captured.out
+
+
+def test_a_run_shorter_than_its_log_lines_says_so(tmp_path, capsys):
+    (tmp_path / "log.jsonl").write_text('{"step": 5, "probe_frechet_distance": 3.0, "judge": "a"}\n')
+    assert curves.main([str(tmp_path)]) == 2
+    assert "its log tells no time; train for more steps than log_every" in capsys.readouterr().err

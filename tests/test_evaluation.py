@@ -277,7 +277,8 @@ def model_folder(tmp_path):
 
 
 def test_a_model_is_measured_again_within_its_spread(model_folder, capsys):
-    assert main([str(model_folder), "--samples", "300", "--dataset", "digits"]) == 0
+    folder = str(model_folder)
+    assert main([folder, "--samples", "300", "--dataset", "digits", "--output", folder]) == 0
     command = [str(model_folder), "--dataset", "digits"]  # as many samples as the record has
     entry = json.loads((model_folder / "metrics.json").read_text())
     assert entry["metrics"].keys() == entry["spread"].keys()
@@ -300,6 +301,54 @@ def test_a_model_is_measured_again_within_its_spread(model_folder, capsys):
     captured = capsys.readouterr()
     assert captured.out.count("OUTSIDE") == 1
     assert "outside of their spread: cgan-digits" in captured.err
+
+
+def test_a_record_measured_otherwise_is_not_replaced_in_passing(model_folder, capsys):
+    path = model_folder / "metrics.json"
+    before = path.read_text()
+    command = [str(model_folder), "--dataset", "digits"]
+    for more in (["--samples", "200"], ["--split", "train"]):
+        assert main([*command, *more]) == 0
+        captured = capsys.readouterr()
+        assert f"metrics.json: was measured otherwise and stays; to replace it: --output {model_folder}" in captured.err
+        assert "frechet_distance" in captured.out
+        assert path.read_text() == before
+    entry = json.loads(before)
+    entry["metrics"]["anomaly_auc"], entry["spread"]["anomaly_auc"] = 0.9, 0.01
+    path.write_text(json.dumps(entry))
+    assert main(command) == 0
+    assert "metrics.json: has anomaly_auc too and stays" in capsys.readouterr().err
+    assert main([*command, "--output", str(model_folder)]) == 0
+    assert "anomaly_auc" not in path.read_text()
+
+
+def test_a_run_and_its_final_model_keep_one_record(model_folder, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(model_folder, run / "final")
+    entry = json.loads((run / "final" / "metrics.json").read_text())
+    entry["metrics"]["precision"] = 0.0
+    for path in (run / "metrics.json", run / "final" / "metrics.json"):
+        path.write_text(json.dumps(entry))
+    assert main([str(run), "--dataset", "digits"]) == 0
+    assert json.loads((run / "metrics.json").read_text())["metrics"]["precision"] > 0
+    assert (run / "metrics.json").read_bytes() == (run / "final" / "metrics.json").read_bytes()
+
+
+def test_runs_of_one_name_have_a_column_each(model_folder, tmp_path, capsys):
+    other = shutil.copytree(model_folder, tmp_path / "again")
+    assert main([str(model_folder), str(other), "--dataset", "digits", "--samples", "100"]) == 0
+    assert f"| | cgan-digits | cgan-digits ({other}) |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--output", "--pairs"])
+def test_a_file_in_the_way_is_said_before_anything_is_measured(model_folder, tmp_path, capsys, option):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" if option == "--output" else tmp_path / "file" / "pairs.png"
+    assert main([str(model_folder), "--dataset", "digits", option, str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert str(tmp_path / "file") in captured.err
+    assert not captured.out
 
 
 def test_floor_and_ceiling_enclose_a_model(model_folder, capsys):

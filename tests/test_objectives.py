@@ -366,6 +366,18 @@ def test_moving_average():
     assert not any(parameter.requires_grad for parameter in ema.model.parameters())
 
 
+def test_averaged_spectral_norm_is_still_the_largest_singular_value():
+    torch.manual_seed(0)
+    model = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16, bias=False))
+    ema = EMA(model, 0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    for t in range(1, 200):
+        model(torch.randn(8, 16)).square().sum().backward()
+        optimizer.step()
+        ema.update(model, t)
+    assert torch.linalg.matrix_norm(ema.model.weight, 2).item() == pytest.approx(1, abs=0.01)
+
+
 def test_no_moving_average():
     model = nn.Linear(3, 4)
     ema = EMA(model, 0.0)

@@ -89,7 +89,11 @@ def test_every_system_of_the_reports_has_a_recipe_and_the_study_of_a_folder_take
     for name in ("wgan-1", "wgan-gp-1", "wgan-2", "wgan-gp-2", "cgan-1-augmented", "vae-gan", "cvae", "beta-vae"):
         assert f"cifar10/{name}" in chosen
     assert {f"mnist/experiment-{i}" for i in range(1, 11)} <= set(chosen)
-    assert not [name for name in chosen if name.endswith("classifier")]
+    assert not [name for name in chosen if name.endswith(("classifier", "guide"))]
+    assert not [name for name in chosen if "projected" in name or "without" in name or "diffusion" in name]
+    for dataset in ("cifar10", "mnist"):
+        documented = json.loads((study.ROOT / "docs" / "study" / dataset / "study.json").read_text())["systems"]
+        assert set(study.choose_recipes([dataset])) == set(documented)
     assert study.choose_recipes(["mnist/vae", "mnist/ae", "mnist/vae"]) == ["mnist/vae", "mnist/ae"]
     assert set(chosen) < set(recipe_names())
 
@@ -343,7 +347,7 @@ def test_what_is_measured_anew_stands_in_results_and_table(output, monkeypatch):
 
     monkeypatch.setattr(study.subprocess, "run", evaluate)
     assert study.main(["--evaluate-only", "--output", str(output), "--dataset", "digits"]) == 0
-    measured = ["--dataset", "digits", "final"]
+    measured = ["--dataset", "digits", "final", "--output", "final"]
     bounds = [["--dataset", "digits", f"--{name}", "--output", name] for name in ("floor", "ceiling")]
     assert asked == [measured, measured, *bounds]
     rows = {row["system"]: row for row in json.loads((output / "table.json").read_text())["rows"]}

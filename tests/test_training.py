@@ -280,7 +280,15 @@ def test_set_without_test_split(tmp_path, parquet_folder, capsys):
     source = parquet_folder("untested", 40, splits=("train",))
     assert run(tmp_path, tiny_recipe(data={}), "--dataset", str(source)) == 0
     assert f"warning: no test images ({source}: split 'test' cannot be read" in capsys.readouterr().err
-    assert json.loads((tmp_path / "tiny" / "metrics.json").read_text())["protocol"]["split"] == "train"
+    record = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
+    assert record["protocol"]["split"] == "train"
+    assert "memorized_share" not in record["metrics"], "all images that it is measured on are training images"
+
+
+def test_who_trains_on_the_test_images_is_measured_on_the_others(tmp_path):
+    assert run(tmp_path, tiny_recipe(data={"split": "test"})) == 0
+    protocol = json.loads((tmp_path / "tiny" / "metrics.json").read_text())["protocol"]
+    assert (protocol["split"], protocol["test_images"], protocol["training_images"]) == ("train", 1500, 297)
 
 
 @pytest.mark.parametrize("streaming", ["true", "false"])

@@ -47,6 +47,6 @@ def test_figures_of_another_judge_are_refused_and_the_page_is_kept(tmp_path, mon
     changed = [dataclasses.replace(info, folder=folder) if info is other else info for info in infos]
     monkeypatch.setattr(genhub, "list_models", lambda **_: changed)
     monkeypatch.setattr(zoo, "ROOT", tmp_path)
-    assert zoo.main() == 2
+    assert zoo.main([]) == 2
     assert "measured with different protocols" in capsys.readouterr().err
     assert not (tmp_path / "docs").exists()

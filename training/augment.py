@@ -92,11 +92,9 @@ def diffaugment(images: torch.Tensor, policies: Sequence[str], noise: Noise) -> 
         padded = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)
         images = padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if "cutout" in policies:
-        half = size // 4
-        centre = (noise.uniform(2) * size).floor()  # (n, 2)
+        first = (noise.uniform(2) * size).floor() - size // 4  # (n, 2)
         here = torch.arange(size, device=images.device)
-        rows = (here[None] - centre[:, :1]).abs() < half
-        columns = (here[None] - centre[:, 1:]).abs() < half
+        rows, columns = ((here >= f) & (here < f + size // 2) for f in first.unsqueeze(2).unbind(1))
         hole = rows[:, None, :, None] & columns[:, None, None, :]
         images = images.masked_fill(hole, 0.0)
     return images

@@ -9,6 +9,7 @@ data that the text is about. Every number comes from a record: nothing is comput
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import math
 import sys
@@ -21,6 +22,7 @@ if __package__ in (None, ""):  # run as a script: import from the root; this fol
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
 
+from training.checkpoints import write_text
 from training.metric_names import COST_NAMES, meaning
 from training.model_records import HUB_ID, MODEL_CARDS, Records, dataset_label, read_records
 from training.wording import duration, number, slug, spread, table_cell, whole, words
@@ -223,18 +225,17 @@ def protocol_rows(records: Records) -> list[tuple[str, str]]:
     ]
 
 
-def main(folders: list[str]) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Write the README.md of each model folder. Exit status: 0, or 2 with one line on stderr."""
-    if not folders:
-        print("cards.py: give the model folders whose README.md to render", file=sys.stderr)
-        return 2
-    for readme in (Path(folder) / "README.md" for folder in folders):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="model folders whose README.md to render")
+    for readme in (folder / "README.md" for folder in parser.parse_args(argv).folders):
         try:
             card = render_card(readme.parent)
             if readme.is_file() and not is_rendered(readme.read_text(encoding="utf-8")):
                 print(f"{readme}: edited by hand, left as it is; delete it to have it rendered")
                 continue
-            readme.write_text(card, encoding="utf-8")
+            write_text(readme, card)
         except ValueError as error:
             print(f"cards.py: {error}", file=sys.stderr)
             return 2
@@ -242,4 +243,4 @@ def main(folders: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -28,12 +28,13 @@ import torch
 
 import genhub
 from genhub import metrics
-from genhub.data import load_images
+from genhub.data import hub_id, load_images
 from genhub.errors import DataError, LoadError
 from genhub.images import grid, save_png, to_uint8
 from training.assessment import Reference, assess, record
 from training.checkpoints import write_text
 from training.protocol import default_extractor, require_comparable
+from training.subjects import of_run
 
 SEED = 0
 FIGURES = {  # key of a record → column
@@ -61,12 +62,14 @@ class Entry:
     @classmethod
     def load(cls, given: str, dataset: str) -> Entry:
         """Raises LoadError, also for a model that cannot be told a class."""
-        model = genhub.load(given)
+        model = genhub.load(of_run(given))
         if hasattr(model, "for_dataset"):
             model = model.for_dataset(dataset)
         if not hasattr(model, "generate") or not model.class_names:
             raise LoadError(f"{given}: cannot be asked for a class; compare conditional models")
-        return cls(Path(given).name, model, getattr(model, "num_inference_steps", 1))
+        path = Path(given)
+        name = path.parent.name if path.name == "final" else path.name
+        return cls(name, model, getattr(model, "num_inference_steps", 1))
 
 
 def bundled(dataset: str) -> list[str]:
@@ -127,8 +130,11 @@ def compare(options: argparse.Namespace) -> Path:
             f"{options.name}: no bundled model is told its classes; datasets with models: {', '.join(known)}"
         )
     entries = [Entry.load(name, options.name) for name in names]
+    twice = next((entry.name for i, entry in enumerate(entries) if entry.name in [e.name for e in entries[:i]]), None)
+    if twice:
+        raise LoadError(f"--models: two are called {twice}; rename the folder of one")
     channels, size, _ = entries[0].model.image_shape
-    test = load_images(options.dataset or options.name, split="test", image_size=size, channels=channels)
+    test = load_images(options.dataset or hub_id(options.name), split="test", image_size=size, channels=channels)
     reference = Reference(test, "test", default_extractor(test))
     records = {}
     for entry in entries:
@@ -152,7 +158,7 @@ def compare(options: argparse.Namespace) -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="of the dataset, such as cifar10")
-    parser.add_argument("--dataset", help="where its images are: a folder or a Hub id; by default the name")
+    parser.add_argument("--dataset", help="where its images are: a folder or a Hub id; by default its own on the Hub")
     parser.add_argument("--models", nargs="+", help="instead of all bundled ones")
     parser.add_argument("--samples", type=int, default=2000, help="images measured per model")
     parser.add_argument("--columns", type=int, default=8, help="images per model and class on a sheet")
@@ -162,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--samples, --columns: at least {metrics.MIN_IMAGES} and 1")
     try:
         path = compare(options)
-    except (LoadError, DataError, ValueError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"done: {path}")

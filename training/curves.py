@@ -47,10 +47,12 @@ def read_curve(given: str) -> list[Point]:
     lines = read_log(path)
     timed = [(line["step"], line["seconds"], line["images"]) for line in lines if "seconds" in line]
     judged = [line for line in lines if "probe_frechet_distance" in line]
-    if not timed or not judged:
+    if not judged:
         raise LoadError(
             f"{given}: its log has no Fréchet distances; GANs, VAEs and distilled models with a judge log them"
         )
+    if not timed:
+        raise LoadError(f"{given}: its log tells no time; train for more steps than log_every, or set that lower")
     steps, seconds, images = zip(*timed, strict=True)
     return [
         Point(
@@ -99,13 +101,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         curves = {given: read_curve(given) for given in options.runs}
         require_one_judge(curves)
-    except LoadError as error:
+        print(table(curves))
+        if options.output:
+            points = {name: [(p.minutes, p.frechet_distance) for p in found] for name, found in curves.items()}
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            draw_quality(points, options.output, "minutes of training")
+    except (LoadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(table(curves))
-    if options.output:
-        points = {name: [(p.minutes, p.frechet_distance) for p in found] for name, found in curves.items()}
-        draw_quality(points, options.output, "minutes of training")
     return 0
 
 

@@ -7,11 +7,14 @@ import copy
 import torch
 from torch import nn
 
+SINGULAR_VECTORS = ("._u", "._v")  # how torch calls them
+
 
 class EMA:
     """A copy of a model that follows it: float parameters and buffers are averaged, integer ones are copied.
 
-    BatchNorm's running statistics are averaged too, for they must fit the averaged weights.
+    BatchNorm's running statistics are averaged too, for they must fit the averaged weights. The singular vectors of
+    spectral norm are copied: a mean of unit vectors is shorter, and the weights would come out too large.
 
     Args:
         model: what is followed.
@@ -30,7 +33,7 @@ class EMA:
         averaged, fresh = [], []
         source = model.state_dict()
         for key, value in self.model.state_dict().items():
-            if value.is_floating_point():
+            if value.is_floating_point() and not key.endswith(SINGULAR_VECTORS):
                 averaged.append(value)
                 fresh.append(source[key])
             else:

@@ -31,7 +31,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from genhub import hub, metrics
 from genhub.data import ImageSet, load_images, short_name
-from genhub.errors import DataError, LoadError
+from genhub.errors import DataError
 from genhub.models import GenHubClassifier
 from training.assessment import (
     SAMPLES,
@@ -234,11 +234,23 @@ def tables(records: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def output_folder(subject: Subject, options: argparse.Namespace) -> Path | None:
-    if options.output is None:
-        return subject.folder
-    options.output.mkdir(parents=True, exist_ok=True)
-    return options.output
+def keep(subject: Subject, entry: dict[str, Any], output: Path | None) -> None:
+    """Write a record to ``output`` or beside the model, whose card and tables quote it: there it replaces none that was
+    measured otherwise, and none that says more."""
+    if (folder := output or subject.folder) is None:
+        return
+    old = subject.record
+    samples = [one["protocol"].get("samples") for one in (old, entry) if one]
+    same = not old or (comparison_key(old) == comparison_key(entry) and len(set(samples)) == 1)
+    missing = sorted(set(old.get("metrics", {})) - set(entry["metrics"]))
+    if output is None and (not same or missing):
+        why = f"has {', '.join(missing)} too" if same else "was measured otherwise"
+        record = folder / subject.record_name
+        print(f"{record}: {why} and stays; to replace it: --output {folder}", file=sys.stderr)
+        return
+    write_record(folder, entry, subject.record_name)
+    if output is None and folder.name == "final" and (folder.parent / "metrics.json").is_file():
+        write_record(folder.parent, entry)  # a run has a copy at hand
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -246,9 +258,12 @@ def main(argv: list[str] | None = None) -> int:
     records: dict[str, dict[str, Any]] = {}
     moved = []
     try:
+        for folder in (options.output, options.pairs and options.pairs.parent):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
         for subject in subjects(options):
             entry, found = measure_subject(subject, options)
-            records[subject.name] = entry
+            records[subject.name if subject.name not in records else f"{subject.name} ({subject.folder})"] = entry
             if options.check:
                 if not subject.record:
                     raise DataError(f"--check: {subject.name} has no metrics.json to compare with; measure it first")
@@ -258,11 +273,10 @@ def main(argv: list[str] | None = None) -> int:
                 moved += [] if fine else [subject.name]
                 continue
             print(json.dumps({subject.name: {key: entry[key] for key in ("metrics", "spread", "cost")}}, indent=2))
-            if (folder := output_folder(subject, options)) is not None:
-                write_record(folder, entry, subject.record_name)
+            keep(subject, entry, options.output)
             if options.pairs and found.pairs is not None:
                 save_pairs(found, options.pairs)
-    except (LoadError, DataError, ValueError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if len(records) > 1 and not options.check:

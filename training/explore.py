@@ -26,6 +26,7 @@ from genhub.images import grid
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PICTURES = (".png", ".jpg", ".webp", ".pdf", ".svg")  # that matplotlib writes
 COLOURS = {1: ["#333333"], 3: ["#d62728", "#2ca02c", "#1f77b4"]}  # a line per channel
 
 
@@ -87,9 +88,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--split", default="train", help="which split of it")
     parser.add_argument("--seed", type=int, default=0, help="chooses the random images")
     options = parser.parse_args(argv)
+    if options.output.suffix.lower() not in PICTURES:
+        parser.error(f"--output: expected a name that ends in {', '.join(PICTURES)}, got {options.output.name}")
     try:
         draw(load_images(options.dataset, split=options.split), options.seed, options.output)
-    except DataError as error:
+    except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

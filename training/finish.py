@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import accelerate
 import torch
 
-from genhub.data import KNOWN, ImageSet, StreamedSet, load_images
+from genhub.data import ImageSet, StreamedSet, hub_id, load_images
 from genhub.errors import DataError
 from training.batches import stream
 from training.cards import render_card
@@ -27,15 +27,19 @@ if TYPE_CHECKING:
 
 
 def held_out(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[ImageSet, str, str]:
-    """Images to measure on, the name of their split, and a warning if they are not held out."""
+    """Images to measure on, the name of their split, and a warning if they are not held out.
+
+    These are the test images, or the training images for who trains on the test images.
+    """
     channels, size, _ = data.image_shape
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
     streamed = {"streaming": True, "limit": SAMPLES} if config.data.streaming else {}
     options = {**columns, **streamed, "image_size": size, "channels": channels}
+    split = "train" if config.data.split == "test" else "test"
     try:
-        return in_memory(load_images(config.dataset, split="test", **options)), "test", ""
+        return in_memory(load_images(config.dataset, split=split, **options)), split, ""
     except DataError as error:
-        warning = f"no test images ({error}); quality is measured on images of {config.data.split!r}"
+        warning = f"no {split} images ({error}); quality is measured on images of {config.data.split!r}"
         return in_memory(data), config.data.split, warning
 
 
@@ -76,7 +80,8 @@ def finish(run: Run) -> Path:
         (folder / "training_config.yaml").write_text(to_yaml(published), encoding="utf-8")
         (folder / "training_summary.json").write_text(summary, encoding="utf-8")
         saved = type(model).from_pretrained(folder)  # measured as published, half precision included
-        train = run.data if isinstance(run.data, ImageSet) else None
+        held_out = run.test_split != config.data.split  # else all test images are copies
+        train = run.data if isinstance(run.data, ImageSet) and held_out else None
         pairs = run.folder / "closest_pairs.png"  # shows images of the dataset, so it is not published
         evaluate(
             folder,
@@ -93,16 +98,15 @@ def finish(run: Run) -> Path:
         (folder / "README.md").write_text(render_card(folder), encoding="utf-8")
 
     write_folder(run.folder / "final", write)
-    shutil.copyfile(run.folder / "final" / "metrics.json", run.folder / "metrics.json")
+    write_text(run.folder / "metrics.json", (run.folder / "final" / "metrics.json").read_text(encoding="utf-8"))
     return run.folder / "final"
 
 
 def public_source(data: ImageSet | StreamedSet) -> str:
     """What others can type to get the data: a local folder is named after the Hub set that it is a copy of, if any."""
-    hub_ids = {name: hub_id for hub_id, name in KNOWN.items()}
     if not any(Path(source).expanduser().is_dir() for source in (data.source, *data.source.split("+"))):
         return data.source
-    return "+".join(hub_ids.get(name, name) for name in data.name.split("+"))
+    return "+".join(hub_id(name) for name in data.name.split("+"))
 
 
 def weights_kind(config: TrainConfig) -> str:

@@ -14,6 +14,7 @@ import genhub
 from genhub.images import grid, save_png
 from training.model_records import read_json
 from training.results import SEED, Curves, made_by, read_curves
+from training.subjects import of_run
 from training.tables import collect
 
 if TYPE_CHECKING:
@@ -120,9 +121,7 @@ def draw_quality(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path
     curves = {system: points for system, points in curves.items() if points}
     for place, (system, points) in enumerate(curves.items()):
         leading = place < HIGHLIGHTED
-        style = (
-            {"label": system.split("/")[-1], "linewidth": 1.8} if leading else {"color": "#bbbbbb", "linewidth": 0.7}
-        )
+        style = {"label": Path(system).name, "linewidth": 1.8} if leading else {"color": "#bbbbbb", "linewidth": 0.7}
         axes.plot(*zip(*points, strict=True), marker=".", zorder=2 if leading else 1, **style)
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
@@ -143,8 +142,8 @@ def contact_sheets(model: str, folder: Path) -> list[Path]:
 
     Returns the paths. Raises LoadError, ValueError for a model that makes no images.
     """
-    loaded = genhub.load(model)
-    images = made_by(model, 1000)
+    loaded = genhub.load(of_run(model))
+    images = made_by(of_run(model), 1000)
     if images is None:
         raise genhub.LoadError(f"{model}: a {type(loaded).__name__} makes no images of its own; name another")
     folder.mkdir(parents=True, exist_ok=True)

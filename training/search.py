@@ -168,18 +168,16 @@ def describe(parameters: dict[str, Any]) -> str:
 
 def write_results(search: optuna.Study, options: argparse.Namespace) -> None:
     """``trials.json``, and ``best.yaml``: a recipe that extends the one that was searched."""
-    trials = [
-        {"number": t.number, "state": t.state.name.lower(), "value": t.value, **t.params}
-        for t in search.trials
-        if t.params
-    ]
+    last = {t.user_attrs.get("folder", t.number): t for t in search.trials if t.params}  # of one that was continued
+    trials = [{"number": t.number, "state": t.state.name.lower(), "value": t.value, **t.params} for t in last.values()]
+    tried = sum(trial["state"] != "fail" for trial in trials)
     write_text(options.output / "trials.json", json.dumps(trials, indent=2) + "\n")
     best = search.best_trial
     lr = {"lr": best.params["lr"]}
     recipe = {
         "base": options.recipe,
         "name": f"{read_recipe(options.recipe)['name']}-found",
-        "description": f"The best of {len(trials)} trials of a search over batch size, learning rate and length of "
+        "description": f"The best of {tried} trials of a search over batch size, learning rate and length of "
         f"training, up to {options.images:,} images, from {options.recipe}.",
         "batch_size": best.params["batch_size"],
         "max_images": round(best.params["length"] * options.images),
@@ -207,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
         with alone(options.output):
             return 0 if search_all(options) else 130
-    except (ConfigError, DataError, CheckpointError) as error:
+    except (ConfigError, DataError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

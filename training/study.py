@@ -30,8 +30,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
     here = Path(__file__).resolve().parent
@@ -51,7 +52,7 @@ from training.tables import BOUNDS, write_tables
 from training.train import READING
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIED = ("autoencoder", "vae", "vae_gan", "adversarial", "diffusion")  # objectives
+STUDIED = ("autoencoder", "vae", "vae_gan", "adversarial")  # objectives of what the name of a folder stands for
 ASSESSMENTS = 6  # per run: each costs 2,000 images and their features
 LOG_LINES = 100  # per run, at least, as far as there are steps
 
@@ -93,19 +94,29 @@ class Job:
 
 
 def choose_recipes(names: list[str]) -> list[str]:
-    """Recipes by name; the name of a folder stands for all that ``STUDIED`` trains in it. Raises ConfigError."""
+    """Recipes by name; that of a folder stands for all of ``STUDIED`` in it that begin with nothing but its images.
+
+    Raises ConfigError.
+    """
     known = recipe_names()
     folders = sorted({name.split("/")[0] for name in known})
     chosen: dict[str, None] = {}
     for name in names:
         if name in folders:
             inside = [n for n in known if n.startswith(f"{name}/")]
-            chosen |= dict.fromkeys(n for n in inside if read_recipe(n)["objective"]["type"] in STUDIED)
+            chosen |= dict.fromkeys(n for n in inside if from_images_alone(read_recipe(n)))
         elif name in known or name.endswith((".yaml", ".yml")):
             chosen[name] = None
         else:
             raise ConfigError(f"{name}: no such recipe or folder of recipes; {nearest(name, [*folders, *known])}")
     return list(chosen)
+
+
+def from_images_alone(recipe: Mapping[str, Any]) -> bool:
+    """Whether a budget counted in images is all that a recipe is given: no trained network, and all classes."""
+    guided = recipe.get("init_from") or recipe.get("discriminator", {}).get("guide")
+    whole = not recipe.get("data", {}).get("exclude_classes")
+    return recipe["objective"]["type"] in STUDIED and whole and not guided
 
 
 def plan(options: argparse.Namespace, overrides: list[str]) -> list[Job]:
@@ -262,7 +273,8 @@ def evaluate_all(options: argparse.Namespace) -> None:
     evaluate = [sys.executable, str(ROOT / "training" / "evaluate.py"), "--dataset", dataset]
     folders = [path.parent for path in sorted(options.runs.glob("seed-*/*/metrics.json"))]
     bounds = [[f"--{name}", "--output", str(options.output / name)] for name in BOUNDS]
-    for arguments in [*([str(folder / "final")] for folder in folders), *bounds]:
+    finals = [str(folder / "final") for folder in folders]
+    for arguments in [*([final, "--output", final] for final in finals), *bounds]:
         done = subprocess.run([*evaluate, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise ConfigError(
@@ -319,7 +331,7 @@ def main(argv: list[str] | None = None) -> int:
         made = [write_tables(options.output, options.runs), *draw_study(options.output, options.runs)]
         print(*made, sep="\n")
         return 0
-    except (ConfigError, DataError, LoadError) as error:
+    except (ConfigError, DataError, LoadError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,7 @@ class Subject:
 def subjects(options: argparse.Namespace) -> Iterator[Subject]:
     """What the command names, one by one. Raises LoadError, DataError."""
     for given in [*options.models, *(hub.bundled_names() if options.all_bundled else [])]:
-        final = Path(given).expanduser() / "final"
-        whole = any((final / name).is_file() for name in ("config.json", hub.PIPELINE))
-        folder = hub.resolve(str(final) if whole else given)
+        folder = hub.resolve(of_run(given))
         model = genhub.load(folder)
         ours = given in hub.bundled_names() or Path(given).expanduser().is_dir()
         name, home = subject_name(model, folder), folder if ours else None
@@ -65,6 +62,12 @@ def subjects(options: argparse.Namespace) -> Iterator[Subject]:
         )
     if options.ceiling:
         yield Subject("ceiling: noise", images=lambda reference: ceiling(reference, options.samples))
+
+
+def of_run(given: str) -> str:
+    """The final model of a run folder; anything else as it was given."""
+    final = Path(given).expanduser() / "final"
+    return str(final) if any((final / name).is_file() for name in ("config.json", hub.PIPELINE)) else given
 
 
 def read_samples(folder: str, reference: Reference) -> Samples:
@@ -100,4 +103,4 @@ def training_record(folder: Path | None, name: str) -> dict[str, Any]:
     path = None if folder is None else folder / name
     if path is None or not path.is_file():
         return {}
-    return json.loads(path.read_text(encoding="utf-8"))
+    return hub.read_json(path, str(folder))

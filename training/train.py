@@ -359,7 +359,7 @@ def main(argv: list[str] | None = None) -> int:
         if argv is None:  # from the command line
             start_missing_processes()
         return train(options, overrides)
-    except (ConfigError, DataError, Diverged, CheckpointError) as error:
+    except (ConfigError, DataError, Diverged, CheckpointError, OSError) as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ Reads the records in genhub/pretrained and, for floor, ceiling and the reports' 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,7 +122,9 @@ def linked(name: str) -> str:
     return f"[{name}](../genhub/pretrained/{name}/README.md)"
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(argv)
     path = ROOT / "docs" / "zoo.md"
     try:
         write_text(path, page())

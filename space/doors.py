@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_BODY = 10_000_000  # bytes: an upload of six million in base64 with room to spare
 # Of Gradio's many routes, those of its API are open. Others take or give files, fetch from elsewhere or run programs;
 # pictures come and go as text here, and our pages are our own.
-API = "call|run|api|queue|cancel|reset|heartbeat|info|openapi.json|config|startup-events|app_id|login_check|mcp"
+API = r"call|run|api|queue|cancel|reset|heartbeat|info|openapi\.json|config|startup-events|app_id|login_check|mcp"
 CLOSED = re.compile(rf"^/(gradio_api/(?!({API})(/|$))|gradio_api$|static/|svelte/|assets/|monitoring|file[=/])")
 
 

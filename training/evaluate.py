@@ -235,22 +235,30 @@ def tables(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def keep(subject: Subject, entry: dict[str, Any], output: Path | None) -> None:
-    """Write a record to ``output`` or beside the model, whose card and tables quote it: there it replaces none that was
-    measured otherwise, and none that says more."""
+    """Write a record to ``output``, or beside the model, whose card and tables quote it.
+
+    There it replaces no record that was measured otherwise, and none that says more.
+    """
     if (folder := output or subject.folder) is None:
         return
-    old = subject.record
-    samples = [one["protocol"].get("samples") for one in (old, entry) if one]
-    same = not old or (comparison_key(old) == comparison_key(entry) and len(set(samples)) == 1)
-    missing = sorted(set(old.get("metrics", {})) - set(entry["metrics"]))
-    if output is None and (not same or missing):
-        why = f"has {', '.join(missing)} too" if same else "was measured otherwise"
+    if output is None and (why := reason_to_stay(subject.record, entry)):
         record = folder / subject.record_name
         print(f"{record}: {why} and stays; to replace it: --output {folder}", file=sys.stderr)
         return
     write_record(folder, entry, subject.record_name)
     if output is None and folder.name == "final" and (folder.parent / "metrics.json").is_file():
         write_record(folder.parent, entry)  # a run has a copy at hand
+
+
+def reason_to_stay(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Why a record is not replaced by another one; empty if it may be."""
+    if not old:
+        return ""
+    alike = comparison_key(old) == comparison_key(new)
+    if not alike or old["protocol"].get("samples") != new["protocol"]["samples"]:
+        return "was measured otherwise"
+    missing = [name for name in old["metrics"] if name not in new["metrics"]]
+    return f"has {', '.join(missing)} too" if missing else ""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -130,9 +130,9 @@ def compare(options: argparse.Namespace) -> Path:
             f"{options.name}: no bundled model is told its classes; datasets with models: {', '.join(known)}"
         )
     entries = [Entry.load(name, options.name) for name in names]
-    twice = next((entry.name for i, entry in enumerate(entries) if entry.name in [e.name for e in entries[:i]]), None)
-    if twice:
-        raise LoadError(f"--models: two are called {twice}; rename the folder of one")
+    called = [entry.name for entry in entries]
+    if twice := [name for name in called if called.count(name) > 1]:
+        raise LoadError(f"--models: two are called {twice[0]}; rename the folder of one")
     channels, size, _ = entries[0].model.image_shape
     test = load_images(options.dataset or hub_id(options.name), split="test", image_size=size, channels=channels)
     reference = Reference(test, "test", default_extractor(test))

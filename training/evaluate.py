@@ -246,8 +246,8 @@ def keep(subject: Subject, entry: dict[str, Any], output: Path | None) -> None:
         print(f"{record}: {why} and stays; to replace it: --output {folder}", file=sys.stderr)
         return
     write_record(folder, entry, subject.record_name)
-    if output is None and folder.name == "final" and (folder.parent / "metrics.json").is_file():
-        write_record(folder.parent, entry)  # a run has a copy at hand
+    if output is None and folder.name == "final" and (folder.parent / subject.record_name).is_file():
+        write_record(folder.parent, entry, subject.record_name)  # a run has a copy at hand
 
 
 def reason_to_stay(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

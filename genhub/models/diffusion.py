@@ -212,4 +212,7 @@ def build(kind: type, given: Mapping[str, Any], fixed: Mapping[str, Any], where:
     try:
         return kind(**given, **fixed)
     except Exception as error:  # what diffusers makes of numbers that fit no network is of nearly any kind
-        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
+        told = isinstance(
+            error, (TypeError, ValueError, NotImplementedError)
+        )  # others say "0" or "list index out of range"
+        raise ValueError(f"{where}: {error if told else repr(error)}") from error

@@ -212,7 +212,6 @@ def build(kind: type, given: Mapping[str, Any], fixed: Mapping[str, Any], where:
     try:
         return kind(**given, **fixed)
     except Exception as error:  # what diffusers makes of numbers that fit no network is of nearly any kind
-        told = isinstance(
-            error, (TypeError, ValueError, NotImplementedError)
-        )  # others say "0" or "list index out of range"
+        # The first kinds speak in sentences; of the others the kind says more than the message, "0" for a KeyError.
+        told = isinstance(error, (TypeError, ValueError, NotImplementedError))
         raise ValueError(f"{where}: {error if told else repr(error)}") from error

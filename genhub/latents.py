@@ -31,8 +31,10 @@ def path(
     ``spherical`` turns the direction at constant speed and blends the length linearly, which keeps Gaussian latents at
     the length that a decoder has seen (White, 2016). Vectors with nearly the same direction fall back to a line.
     """
-    dtype, start, end = start.dtype, start.float(), end.float()  # in half precision small lengths would be zero
-    t = torch.linspace(0, 1, steps, device=start.device)[:, None]
+    dtype = start.dtype
+    exact = torch.promote_types(dtype, torch.float32)  # in half precision small lengths would be zero
+    start, end = start.to(exact), end.to(exact)
+    t = torch.linspace(0, 1, steps, dtype=exact, device=start.device)[:, None]
     line = torch.lerp(start[None], end[None], t)
     if method == "linear":
         return line.to(dtype)

@@ -64,6 +64,7 @@ def test_runs_of_different_judges_are_not_compared(tmp_path, capsys):
     ("given", "message"),
     [
         ("nothere", "error: nothere: no bundled model"),
+        ("~no-such-user-here/run", "error: ~no-such-user-here/run: no path can be that"),
         ("diffusion-mnist", "error: diffusion-mnist: its log has no Fréchet distances"),
         ("ae-mnist", "error: ae-mnist: its log has no Fréchet distances"),
     ],

@@ -106,3 +106,11 @@ def test_a_path_in_half_precision_may_start_at_the_mean():
     points = path(torch.zeros(3).half(), A.half(), 3)
     assert points.dtype == torch.float16
     assert torch.allclose(points.float(), path(torch.zeros(3), A, 3), atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["linear", "spherical"])
+def test_a_path_in_double_precision_is_exact(method):
+    start, end = torch.tensor([0.1, 0.2]).double() / 3, torch.tensor([0.7, -0.3]).double() / 3
+    points = path(start, end, 5, method)
+    assert points.dtype == torch.float64
+    assert torch.allclose(points[[0, -1]], torch.stack([start, end]), rtol=0, atol=1e-15)

@@ -21,6 +21,7 @@ if __package__ in (None, ""):  # run as a script: import from the root; this fol
 import numpy as np
 
 from genhub import LoadError, hub
+from genhub.paths import typed_path
 from training.pictures import draw_quality
 from training.results import read_log
 
@@ -40,7 +41,7 @@ class Point:
 
 def read_curve(given: str) -> list[Point]:
     """The checkpoints of a run folder, a model folder or a bundled model. Raises LoadError where there are none."""
-    folder = Path(given).expanduser()
+    folder = typed_path(given, LoadError)
     path = folder / "log.jsonl"
     if not path.is_file():
         path = hub.resolve(given) / "training_log.jsonl"

@@ -13,7 +13,8 @@ import torch
 import genhub
 from genhub import hub
 from genhub.data import load_images, short_name
-from genhub.errors import DataError
+from genhub.errors import DataError, LoadError
+from genhub.paths import typed_path
 from training.assessment import SAMPLES, Reference, Samples
 from training.batches import stream
 
@@ -66,7 +67,7 @@ def subjects(options: argparse.Namespace) -> Iterator[Subject]:
 
 def of_run(given: str) -> str:
     """The final model of a run folder; anything else as it was given."""
-    final = Path(given).expanduser() / "final"
+    final = typed_path(given, LoadError) / "final"
     return str(final) if any((final / name).is_file() for name in ("config.json", hub.PIPELINE)) else given
 
 

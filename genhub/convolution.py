@@ -1,19 +1,29 @@
-"""Convolutions that stay fast where maps are small: torch's own layers, with a second way of computing them on CPUs.
+"""Convolutions that are fast on CPUs: torch's own layers, with a second way of computing them in two places.
 
-Kernels made for large maps run at a fraction of a CPU's speed in the innermost layers of generators and discriminators,
-most of all for the gradient of the weights. There each position of the smaller map, with each row of the kernel, is one
-matrix product over the batch instead. Its operands are views of channels-last memory, so that nothing is copied, and
-what the kernel would read from the padding is left out.
+*Small maps.* Kernels made for large maps run at a fraction of a CPU's speed in the innermost layers of generators and
+discriminators, most of all for the gradient of the weights. There each position of the smaller map, with each row of
+the kernel, is one matrix product over the batch instead. Its operands are views of channels-last memory, so that
+nothing is copied, and what the kernel would read from the padding is left out.
 
 Measured with 4×4 kernels of stride 2 that make maps of 2×2, batch 128, two cores with AVX2: forward and backward take
 half the time. Maps of 4×4 gain nothing.
+
+*Enlarged maps.* A convolution of a map whose pixels are repeated multiplies most weights with the same pixel as their
+neighbour. Adding these weights first makes of both rows one transposed convolution of the small map, with 16 products
+per channel and pixel where the rows have 36.
+
+Measured with 3×3 kernels after a doubling, batch 128, one thread: forward and backward take half the time for 128
+channels, a quarter for the last row, from 128 channels to 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 # With more positions of the smaller map, or fewer images for each, products get too many and too thin.
@@ -21,6 +31,8 @@ MAX_POSITIONS = 4
 IMAGES_PER_POSITION = 4
 
 Pair = tuple[int, int]
+
+AS_WRITTEN = ContextVar("as_written", default=False)
 
 
 class Conv2d(nn.Conv2d):
@@ -32,6 +44,15 @@ class Conv2d(nn.Conv2d):
             return super().forward(x)
         y = Convolve.apply(x, self.weight, self.stride, self.padding)
         return y if self.bias is None else y + self.bias[:, None, None]
+
+    def of_enlarged(self, x: torch.Tensor, factor: int) -> torch.Tensor:
+        """What ``forward`` gives for ``x`` with each pixel repeated ``factor`` times both ways, without making that.
+
+        For strides of 1 and paddings smaller than the kernel.
+        """
+        added = F.avg_pool2d(F.pad(self.weight, [factor - 1] * 4), factor, stride=1, divisor_override=1)
+        crop = [length - 1 - pad for length, pad in zip(self.kernel_size, self.padding, strict=True)]
+        return F.conv_transpose2d(x, added.flip(2, 3).transpose(0, 1), self.bias, stride=factor, padding=crop)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
@@ -46,6 +67,23 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return y if self.bias is None else y + self.bias[:, None, None]
 
 
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Compute each row of a network as torch does by itself, so that its operations can be counted."""
+    token = AS_WRITTEN.set(True)
+    try:
+        yield
+    finally:
+        AS_WRITTEN.reset(token)
+
+
+def plain(x: torch.Tensor) -> bool:
+    """Whether a second way was measured for such a map, and is wanted. Compilers work with torch's own kernels only."""
+    if torch.compiler.is_compiling() or AS_WRITTEN.get():
+        return False
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
 def convolved(large: Sequence[int], kernel: Sequence[int], stride: Pair, padding: Pair) -> list[int]:
     """Height and width of the map that a convolution makes of a larger one."""
     sides = zip(large, kernel, stride, padding, strict=True)
@@ -53,11 +91,10 @@ def convolved(large: Sequence[int], kernel: Sequence[int], stride: Pair, padding
 
 
 def pays(x: torch.Tensor, weight: torch.Tensor, small: Sequence[int]) -> bool:
-    """Whether matrix products are possible and pay. Compilers and autocast work with torch's own kernels only."""
+    """Whether matrix products are possible and pay. Autocast works with torch's own kernels only."""
     positions = small[0] * small[1]
-    plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    plain = plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
-    return plain and x.dim() == 4 and positions <= MAX_POSITIONS and len(x) >= IMAGES_PER_POSITION * positions
+    possible = plain(x) and weight.dtype == x.dtype and x.dim() == 4 and not torch.is_autocast_enabled("cpu")
+    return possible and positions <= MAX_POSITIONS and len(x) >= IMAGES_PER_POSITION * positions
 
 
 # A convolution is linear in each of large map, weight and small map, and the gradient of one is made of the other two.

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from genhub.convolution import Conv2d, ConvTranspose2d
+from genhub.convolution import Conv2d, ConvTranspose2d, plain
 from genhub.errors import nearest
 from genhub.layers import (
     ConditionalBatchNorm,
@@ -146,10 +146,26 @@ class StageBlock(nn.Module):
         self.act = ACTIVATIONS[stage.act](width) if stage.act else nn.Identity()
         self.dropout = nn.Dropout(stage.dropout) if stage.dropout else nn.Identity()
 
-    def forward(self, x: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
-        x = self.op(x, condition) if takes_condition(self.op) else self.op(x)
+    def forward(self, x: torch.Tensor, condition: torch.Tensor | None, factor: int = 1) -> torch.Tensor:
+        """The row's result for ``x``; with a ``factor`` for ``x`` enlarged so much, where ``reads_enlarged``."""
+        if factor > 1:
+            x = self.op.of_enlarged(x, factor)
+        else:
+            x = self.op(x, condition) if takes_condition(self.op) else self.op(x)
         x = self.norm(x, condition) if takes_condition(self.norm) else self.norm(x)
         return self.dropout(self.act(x))
+
+    @property
+    def enlarges(self) -> int:
+        """The factor of a row that does nothing but repeat pixels, else 1."""
+        alone = all(isinstance(module, nn.Identity) for module in (self.norm, self.act, self.dropout))
+        return int(self.op.scale_factor) if alone and isinstance(self.op, nn.Upsample) else 1
+
+    @property
+    def reads_enlarged(self) -> bool:
+        """Whether the row is a convolution that ``Conv2d.of_enlarged`` can do."""
+        op = self.op
+        return isinstance(op, Conv2d) and op.stride == (1, 1) and op.padding[0] < op.kernel_size[0]
 
 
 class Stack(nn.Module):
@@ -181,11 +197,21 @@ class Stack(nn.Module):
             shape = blocks[-1].shape
         self.blocks = nn.ModuleList(blocks).to(memory_format=torch.channels_last)  # convolutions are faster so
         self.shape = shape
+        pairs = zip(blocks, [*blocks[1:], None], strict=True)
+        self.factors = [row.enlarges if following and following.reads_enlarged else 1 for row, following in pairs]
         self.conditional = any(isinstance(m, (LabelConcat, ConditionalBatchNorm, Projection)) for m in self.modules())
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
-        for block in self.blocks:
-            x = block(x, condition)
+        return self.run(x, condition, 0, len(self.blocks))
+
+    def run(self, x: torch.Tensor, condition: torch.Tensor | None, first: int, last: int) -> torch.Tensor:
+        """Rows from ``first`` up to ``last``; an enlargement and the convolution of it in one, where that is faster."""
+        factor = 1
+        for i in range(first, last):
+            if self.factors[i] > 1 and i + 1 < last and plain(x):
+                factor = self.factors[i]
+            else:
+                x, factor = self.blocks[i](x, condition, factor), 1
         return x
 
     def features(self, x: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
@@ -197,15 +223,10 @@ class Stack(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """``features`` and what ``forward`` gives, in one pass."""
         x = self.before_head(x, condition)
-        features = x.flatten(1)
-        for block in self.blocks[self.head :]:
-            x = block(x, condition)
-        return features, x
+        return x.flatten(1), self.run(x, condition, self.head, len(self.blocks))
 
     def before_head(self, x: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
-        for block in self.blocks[: self.head]:
-            x = block(x, condition)
-        return x
+        return self.run(x, condition, 0, self.head)
 
     @property
     def head(self) -> int:

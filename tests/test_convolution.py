@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from genhub import convolution
-from genhub.convolution import Conv2d, ConvTranspose2d
+from genhub.convolution import Conv2d, ConvTranspose2d, as_written
 from genhub.models import GenHubDiscriminator
+from genhub.stages import Stack
+from training.costs import Counter
 
 
 @pytest.fixture
@@ -72,6 +74,69 @@ def test_fast_way_is_for_large_batches_of_small_maps_in_plain_float32(monkeypatc
         layer(torch.randn(16, 3, 2, 2))
     layer.double()(torch.randn(16, 3, 2, 2).double())
     assert len(taken) == 1
+
+
+DOUBLED = [
+    {"op": "upsample"},
+    {"op": "conv", "width": 5, "norm": "batch", "act": "lrelu"},
+    {"op": "upsample", "factor": 3},
+    {"op": "conv", "width": 4, "kernel": 5, "spectral": True},
+    {"op": "upsample"},
+    {"op": "conv", "width": 3, "kernel": 2, "padding": 1, "bias": False},
+]
+
+
+def test_convolution_of_an_enlarged_map_is_torchs():
+    torch.manual_seed(0)
+    network = Stack(DOUBLED, (3, 4, 5)).eval()
+    x = torch.randn(2, 3, 4, 5)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        got = derivatives(network, x)
+    with as_written():
+        expected = derivatives(network, x)
+    assert "aten::upsample_nearest2d" not in {event.key for event in profile.key_averages()}
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours.shape == theirs.shape
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max() + 1e-6
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"op": "upsample", "act": "relu"}, {"op": "conv", "width": 2}],
+        [{"op": "upsample"}, {"op": "conv", "width": 2, "stride": 2}],
+        [{"op": "upsample"}, {"op": "conv", "width": 2, "padding": 3}],
+        [{"op": "upsample"}, {"op": "conv_transpose", "width": 2}],
+        [{"op": "upsample"}],
+    ],
+)
+def test_other_rows_enlarge_by_themselves(rows):
+    torch.manual_seed(0)
+    network, x = Stack(rows, (3, 4, 4)), torch.randn(2, 3, 4, 4)
+    expected = x
+    for block in network.blocks:
+        expected = block(expected, None)
+    assert torch.equal(network(x), expected)
+
+
+def test_features_before_the_head_are_of_the_enlarged_map():
+    network, x = Stack([{"op": "upsample"}, {"op": "conv", "width": 2}], (3, 4, 4)), torch.randn(2, 3, 4, 4)
+    enlarged = nn.functional.interpolate(x, scale_factor=2)
+    features, output = network.features_and_output(x)
+    assert torch.equal(features, enlarged.flatten(1))
+    assert torch.equal(network.features(x), features)
+    assert torch.allclose(output, network(x), atol=1e-5)
+
+
+def test_operations_are_counted_as_rows_say():
+    """An enlarged map costs what its size says, though a CPU takes a cheaper way."""
+    network, x = Stack([{"op": "upsample"}, {"op": "conv", "width": 8}], (8, 4, 4)), torch.randn(1, 8, 4, 4)
+    with Counter() as fewer:
+        network(x)
+    with as_written(), Counter() as counter:
+        network(x)
+    assert counter.flops == 2 * 64 * 8 * 8 * 9
+    assert fewer.flops == 2 * 16 * 8 * 8 * 16
 
 
 def test_networks_lie_in_memory_channels_last():

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from genhub.convolution import as_written
 from genhub.data import ImageSet
 from training.batches import Batches
 from training.networks import build_networks
@@ -21,7 +22,8 @@ AT_ONCE = 8  # images in the counted step; the count per image hardly depends on
 def step_flops(config: TrainConfig, data: ImageSet) -> float:
     """Floating-point operations per image seen of one whole update: all networks, forward and backward, penalties.
 
-    ``data`` gives shape and classes; its images are not looked at. Raises ConfigError.
+    Counted as the rows of the networks say, whatever faster way there is on a machine. ``data`` gives shape and
+    classes; its images are not looked at. Raises ConfigError.
     """
     config = dataclasses.replace(config, batch_size=AT_ONCE, accumulation=1, mixed_precision="no", compile=False)
     images = torch.zeros(AT_ONCE, *data.image_shape, dtype=torch.uint8)
@@ -31,7 +33,7 @@ def step_flops(config: TrainConfig, data: ImageSet) -> float:
     networks = build_networks(config, likeness)
     objective = OBJECTIVES[config.objective.type](config, accelerator, *networks)
     batches = Batches(likeness, AT_ONCE, 0, 1, config.seed, accelerator.device)
-    with Counter() as counter:
+    with as_written(), Counter() as counter:
         objective.update(batches, 0)
     return counter.flops / (AT_ONCE * objective.batches_per_update)
 

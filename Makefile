@@ -12,7 +12,7 @@ app: .venv/app
 test: .venv/test browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 style: .venv/test
 	$(BIN)/ruff format .

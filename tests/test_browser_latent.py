@@ -147,6 +147,22 @@ def test_a_drawing_is_reconstructed_and_its_code_is_turned(page):
     page.wait_for_function("old => document.querySelector('[data-model=vae-mnist] .rebuilt').src === old", arg=drawing)
 
 
+def test_codes_of_two_models_are_turned_at_once(page):
+    page.goto("/reconstruct?dataset=mnist&class=7&seed=3")
+    settle(page)
+    cards = [page.locator(f"[data-model={name}]") for name in ("ae-mnist", "vae-mnist")]
+    before = [card.locator(".rebuilt").get_attribute("src") for card in cards]
+    page.evaluate("""() => {
+        for (const name of ["ae-mnist", "vae-mnist"]) {
+            const slider = document.querySelector(`[data-model=${name}] .sliders input`);
+            slider.value = slider.max;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+        }
+    }""")
+    for card, picture in zip(cards, before, strict=True):
+        expect(card.locator(".rebuilt")).not_to_have_attribute("src", picture)
+
+
 def test_an_upload_is_reconstructed_and_a_bad_one_is_said(page, tmp_path):
     page.goto("/reconstruct?dataset=cifar10")
     settle(page)

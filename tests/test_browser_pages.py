@@ -84,6 +84,16 @@ def test_the_game_is_played_with_keys_and_keeps_the_score(page):
     assert set(score().values()) == {0}
 
 
+def test_the_game_leaves_keys_to_who_is_elsewhere_on_the_page(page):
+    opened(page, "play?dataset=digits")
+    page.get_by_role("navigation").get_by_role("link").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#left button").focus()
+    page.keyboard.press("ArrowDown")  # the round is still open for this one
+    expect(page.locator("#score-tie")).to_have_text("1")
+    assert (page.locator("#score-right").inner_text(), page.locator("#score-wrong").inner_text()) == ("0", "0")
+
+
 def test_a_spoilt_score_is_no_problem(page):
     page.goto("/play?dataset=digits")
     spoilt = '{"right": -3, "wrong": "x", "families": {"<b>a</b>": {"rounds": 2, "fooled": "1"}, "b": null}}'

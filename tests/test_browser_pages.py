@@ -143,6 +143,16 @@ def test_the_board_sorts_in_place_and_without_scripts_alike(page, browser, url):
     context.close()
 
 
+def test_a_phone_shows_a_whole_column_of_figures_beside_the_names(page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    opened(page, "leaderboard?dataset=mnist")
+    heads = page.locator(".figures").first.locator("thead th")
+    name, figure = (heads.nth(i).bounding_box() for i in (0, 1))
+    assert figure["x"] + figure["width"] <= 360
+    page.locator(".scroll").first.evaluate("part => { part.scrollLeft = part.scrollWidth }")
+    assert heads.first.bounding_box()["x"] == pytest.approx(name["x"], abs=5), "the names scroll away"
+
+
 def test_a_slider_shows_how_a_model_learned(page):
     opened(page, "leaderboard?dataset=cifar10&curve=cgan-cifar10")
     slider, shown = page.locator(".film input"), page.locator(".film li:visible img")

@@ -102,13 +102,20 @@ def pays(x: torch.Tensor, weight: torch.Tensor, small: Sequence[int]) -> bool:
 # weight (d, c, kh, kw).
 
 
-class Convolve(torch.autograd.Function):
+class Bilinear(torch.autograd.Function):
+    """Remembers its two factors and the geometry, apart from computing, as ``torch.func`` asks."""
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:2])
+        ctx.geometry = inputs[2:4]
+
+
+class Convolve(Bilinear):
     """Large map and weight to the small map."""
 
     @staticmethod
-    def forward(ctx, large, weight, stride, padding):
-        ctx.save_for_backward(large, weight)
-        ctx.geometry = stride, padding
+    def forward(large, weight, stride, padding):
         size = convolved(large.shape[2:], weight.shape[2:], stride, padding)
         x, w = channels_last(large), channels_last(weight)
         y = x.new_zeros(len(x), *size, len(w))
@@ -128,13 +135,11 @@ class Convolve(torch.autograd.Function):
         )
 
 
-class Spread(torch.autograd.Function):
+class Spread(Bilinear):
     """Small map and weight to the large map of the given size: the transposed convolution."""
 
     @staticmethod
-    def forward(ctx, small, weight, stride, padding, size):
-        ctx.save_for_backward(small, weight)
-        ctx.geometry = stride, padding
+    def forward(small, weight, stride, padding, size):
         y, w = channels_last(small), channels_last(weight)
         x = y.new_zeros(len(y), *size, w.shape[3])
         for a, b, c in products(x, w, y, stride, padding):
@@ -154,13 +159,11 @@ class Spread(torch.autograd.Function):
         )
 
 
-class Correlate(torch.autograd.Function):
+class Correlate(Bilinear):
     """Large and small map to the weight of the given kernel size: the gradient of both functions above."""
 
     @staticmethod
-    def forward(ctx, large, small, stride, padding, kernel):
-        ctx.save_for_backward(large, small)
-        ctx.geometry = stride, padding
+    def forward(large, small, stride, padding, kernel):
         x, y = channels_last(large), channels_last(small)
         w = x.new_zeros(y.shape[3], *kernel, x.shape[3])
         for a, b, c in products(x, w, y, stride, padding):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 KNOWN = {"ylecun/mnist": "mnist", "uoft-cs/cifar10": "cifar10", "digits": "digits"}
 SHUFFLE_BUFFER = 4096
 READ_AT_ONCE = 256  # rows
+OFFLINE = threading.RLock()
 MAX_CLASSES = 10_000  # more different whole numbers than that are no classes
 
 
@@ -132,7 +134,9 @@ def load_images(
     for name, value in (("limit", limit), ("image_size", image_size)):
         if value is not None and (as_whole(value) or 0) < 1:
             raise DataError(f"{name}: expected a whole number of at least 1, got {value!r}")
-    if channels not in (None, 1, 3):
+    if not isinstance(split, str):
+        raise DataError(f"split: expected the name of a split, such as 'train', got {split!r}")
+    if channels is not None and as_whole(channels) not in (1, 3):
         raise DataError(f"channels: expected 1 (grey) or 3 (colour), got {channels!r}")
     source = str(source)
     if "+" in source and not typed_path(source, DataError).exists():
@@ -215,8 +219,7 @@ def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | da
                 f"{source}: no such folder, and {problem}; give a local folder, or use the embedded set 'digits'"
             )
     try:
-        datasets.disable_progress_bars()
-        with offline() if cached_only else contextlib.nullcontext():
+        with without_progress_bars(), offline() if cached_only else contextlib.nullcontext():
             return datasets.load_dataset(str(path) if path.is_dir() else source, split=split, streaming=streaming)
     except DatasetNotFoundError as error:
         raise DataError(
@@ -231,11 +234,25 @@ def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | da
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
     """Keeps the Hub's client from trying, and retrying, a network that is known to be away."""
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    with OFFLINE:  # one thread at a time, as what was there before is put back
+        before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
+
+
+@contextlib.contextmanager
+def without_progress_bars() -> Iterator[None]:
+    import datasets
+
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE = before
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def find_image_column(features: dict[str, Any], given: str | None, source: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,11 +16,13 @@ from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
+    HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import validate_repo_id
 
 from genhub.errors import LoadError, nearest
 from genhub.paths import typed_path
@@ -59,12 +60,21 @@ def resolve(given: str, *, subfolder: str | None = None, **options: Any) -> Path
         return folder
     if local.exists():
         raise LoadError(f"{given}: is a file; give the folder that holds config.json and model.safetensors")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", given) or given.startswith("."):
+    if not is_hub_id(given):
         raise LoadError(
             f"{given}: no bundled model, no folder and no Hub id 'user/name' by that name; "
             f"{nearest(given, bundled_names())}"
         )
     return download(given, subfolder, **options)
+
+
+def is_hub_id(given: str) -> bool:
+    """Whether the Hub could have a repository ``user/name`` by that name."""
+    try:
+        validate_repo_id(given)
+    except HFValidationError:
+        return False
+    return given.count("/") == 1
 
 
 def download(repo_id: str, subfolder: str | None, **options: Any) -> Path:
@@ -110,12 +120,15 @@ def explained(repo_id: str, needed: str, revision: str | None) -> Iterator[None]
         raise LoadError(f"{repo_id}: has no revision {revision!r}; leave it out for main") from error
     except EntryNotFoundError as error:
         raise LoadError(f"{repo_id}: is not a GenHub model: it lacks {needed}") from error
-    except (HTTPError, OSError) as error:
-        if getattr(getattr(error, "response", None), "status_code", None) == 401:
+    except LoadError:
+        raise
+    except (HTTPError, OSError, ValueError) as error:
+        reason = error.__cause__ or error if type(error) is ValueError else error  # a forced download's own says little
+        if getattr(getattr(reason, "response", None), "status_code", None) == 401:
             raise LoadError(
                 f"{repo_id}: the Hub does not accept the token; log in again: hf auth login, or pass token=False"
             ) from error
-        raise LoadError(f"{repo_id}: the download failed ({one_line(error)}); try again") from error
+        raise LoadError(f"{repo_id}: the download failed ({one_line(reason)}); try again") from error
 
 
 def require_reachable(what: str) -> None:

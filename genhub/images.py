@@ -160,7 +160,7 @@ def grid(images: torch.Tensor, columns: int | None = None, padding: int = 2, bac
 
 def save_png(image: torch.Tensor, path: str | Path, scale: int = 1) -> None:
     """Write one uint8 image (C, H, W) as PNG, enlarged ``scale`` times with crisp pixels."""
-    picture = to_pil(image)
+    picture, scale = to_pil(image), at_least_one(scale, "scale")
     if scale > 1:
         picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
     picture.save(path, format="PNG", optimize=True)

@@ -77,7 +77,7 @@ def find_pipeline(given: str, variant: str | None, **options: Any) -> Path:
         return local
     if local.exists():
         raise LoadError(f"{given}: is a file; give the folder that holds {hub.PIPELINE}")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", given) or given.startswith("."):
+    if not hub.is_hub_id(given):
         known = [*PRESETS, *(name for name in hub.bundled_names() if is_pipeline(name))]
         raise LoadError(f"{given}: no preset, folder or Hub id 'user/name' by that name; {nearest(given, known)}")
     return download(given, variant, **options)
@@ -120,14 +120,34 @@ def what_lacks(folder: Path) -> list[str]:
     return lacking
 
 
+def check_placement(
+    scheduler: str | None, dtype: torch.dtype | None, device: str | torch.device | None
+) -> tuple[torch.device, torch.dtype]:
+    """Where a pipeline shall run and in what precision; both are chosen where left out. Raises LoadError."""
+    if scheduler is not None and scheduler not in SCHEDULERS:
+        raise LoadError(f"scheduler: got {scheduler!r}; {nearest(scheduler, SCHEDULERS)}")
+    best = best_device()
+    try:
+        wanted = best if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise LoadError(f"device: got {device!r}; use one of torch's such as 'cpu' or 'cuda'") from error
+    if wanted.type in ("cuda", "mps") and wanted.type != best.type:
+        raise LoadError(f"device: got {str(wanted)!r}, which this machine lacks; use {str(best)!r}")
+    if dtype is None:
+        dtype = torch.float32 if wanted.type == "cpu" else torch.float16
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise LoadError(f"dtype: expected one of torch's such as torch.float16, got {dtype!r}")
+    return wanted, dtype
+
+
 def load_pipeline(
     folder: Path,
     given: str,
     *,
     variant: str | None,
     scheduler: str | None,
-    dtype: torch.dtype | None,
-    device: str | torch.device | None,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> DiffusionPipeline:
     """A pipeline ready to be called, where and in what precision memory allows. Raises LoadError."""
     try:
@@ -141,12 +161,8 @@ def load_pipeline(
             f"{given}: is a {index.get('_class_name')}; only text-to-image pipelines with a U-Net and an autoencoder "
             "can be used, such as StableDiffusionPipeline and StableDiffusionXLPipeline"
         )
-    if scheduler is not None and scheduler not in SCHEDULERS:
-        raise LoadError(f"scheduler: got {scheduler!r}; {nearest(scheduler, SCHEDULERS)}")
     if lacking := what_lacks(folder):
         raise LoadError(f"{given}: the pipeline lacks the weights of {', '.join(lacking)}; fetch or save it again")
-    device = torch.device(device or best_device())
-    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
     variant = variant if variant and any(folder.glob(f"*/*.{variant}*.safetensors")) else None
     sizes = part_sizes(folder, variant, dtype, given)
     plan = plan_memory(sizes, free_memory(torch.device("cpu")), free_memory(device), device.type, given)
@@ -218,10 +234,18 @@ def free_memory(device: torch.device) -> float:
         limits += [1024 * int(n) for n in re.findall(r"^MemAvailable:\s*(\d+)", info.read_text(), re.MULTILINE)]
     elif hasattr(os, "sysconf"):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    group = Path("/sys/fs/cgroup")  # of a container
-    if (group / "memory.max").is_file() and (most := (group / "memory.max").read_text().strip()).isdecimal():
-        limits.append(int(most) - int((group / "memory.current").read_text()))
+    limits.append(container_memory(Path("/sys/fs/cgroup")))
     return min(limits)
+
+
+def container_memory(group: Path) -> float:
+    """Bytes that the container of a control group (cgroup v2) may still take; infinite where nothing limits it."""
+    most = (group / "memory.max").read_text().strip() if (group / "memory.max").is_file() else "max"
+    if most == "max":
+        return float("inf")
+    # What is counted includes copies of files, which give way: a download has just filled memory with them.
+    cached = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.MULTILINE)
+    return int(most) - int((group / "memory.current").read_text()) + (int(cached[1]) if cached else 0)
 
 
 def plan_memory(sizes: dict[str, int], host: float, free: float, device: str, given: str) -> Plan:

@@ -14,17 +14,15 @@ from genhub.errors import LoadError, as_whole, nearest
 from genhub.images import resized, unit_to_signed
 from genhub.latents import sample_latents
 from genhub.models.base import Labels
-from genhub.models.latent import MAX_IMAGES, check_seed, check_whole
+from genhub.models.latent import MAX_IMAGES, Callback, check_guidance, check_seed, check_whole
 from genhub.paths import typed_path
-from genhub.pipelines import PRESETS, find_pipeline, load_pipeline, recorded
+from genhub.pipelines import PRESETS, check_placement, find_pipeline, load_pipeline, recorded
 from genhub.prompts import PROMPTS, captions
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 MAX_STEPS = 1000
-MAX_GUIDANCE = 30.0
-Callback = Callable[[int, torch.Tensor, torch.Tensor], None]
 
 
 class GenHubStableDiffusion:
@@ -53,7 +51,7 @@ class GenHubStableDiffusion:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.pipeline = pipeline
-        self.prompts = dict(prompts or {})
+        self.prompts = check_prompts(prompts or {})
         self.class_names = list(self.prompts)
         self.num_inference_steps = check_whole(num_inference_steps, "num_inference_steps", 1, MAX_STEPS)
         self.guidance_scale = check_guidance(guidance_scale)
@@ -95,21 +93,27 @@ class GenHubStableDiffusion:
             revision, token, cache_dir, force_download, local_files_only: as in huggingface_hub.
 
         Raises:
-            LoadError: nothing by that name, no network, missing or damaged weights, or too little memory.
+            LoadError: nothing by that name, no network, missing or damaged weights, or too little memory; an unknown
+                scheduler, dtype or device.
+            ValueError: prompts that are no sentences by class name, or a dataset that none are known for.
         """
         given = str(pretrained_model_name_or_path)
         preset = None if typed_path(given, LoadError).is_dir() else PRESETS.get(given)
         if preset is not None:
             variant, scheduler = variant or preset.variant, scheduler or preset.scheduler
+        device, dtype = check_placement(scheduler, dtype, device)  # before gigabytes are fetched
+        if prompts is None and dataset is not None:
+            prompts = class_prompts(dataset)
+        elif prompts is not None:
+            check_prompts(prompts)
         options = {"revision": revision, "token": token, "cache_dir": cache_dir}
         options |= {"force_download": force_download, "local_files_only": local_files_only}
         folder = find_pipeline(preset.repo_id if preset else given, variant, **options)
         pipeline = load_pipeline(folder, given, variant=variant, scheduler=scheduler, dtype=dtype, device=device)
         record = recorded(folder, given) if preset is None else vars(preset)
         sampling = {key: record[key] for key in ("num_inference_steps", "guidance_scale") if key in record}
-        dataset = dataset or record.get("dataset")
-        if dataset and prompts is None:
-            prompts = class_prompts(dataset)
+        if prompts is None and record.get("dataset"):
+            prompts = class_prompts(record["dataset"])
         return cls(pipeline, prompts, **sampling, metadata={"name": given, **record.get("metadata", {})})
 
     def for_dataset(self, dataset: str) -> GenHubStableDiffusion:
@@ -169,7 +173,7 @@ class GenHubStableDiffusion:
             seed: 0…2³²−1; None draws one at random.
             num_inference_steps: denoising steps, 1…1,000; None takes the model's own.
             guidance_scale: 0…30; above 1 follows the prompt more closely, at twice the time (Ho & Salimans, 2021).
-            negative_prompt: what images are led away from; only with guidance.
+            negative_prompt: one sentence for what all images are led away from; only with guidance.
             batch_size: images made at once; bounds memory, does not change the result.
             callback: called after each step of each batch with the step's index, the latents so far and the images
                 that they decode to, (batch, C, H, W) in [-1, 1] of the pipeline's own size.
@@ -180,6 +184,8 @@ class GenHubStableDiffusion:
         check_whole(n, "n", 1, MAX_IMAGES)
         check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
         prompts = self.sentences(n, labels, prompt)
+        if negative_prompt is not None and not isinstance(negative_prompt, str):
+            raise ValueError(f"negative_prompt: expected one sentence for all images, got {negative_prompt!r}")
         steps = self.num_inference_steps
         if num_inference_steps is not None:
             steps = check_whole(num_inference_steps, "num_inference_steps", 1, MAX_STEPS)
@@ -218,9 +224,13 @@ class GenHubStableDiffusion:
                 f"labels, prompt: give one of them, got {got}; labels are{classes}, a prompt is a sentence"
             )
         if prompt is not None:
-            several = [prompt] * n if isinstance(prompt, str) else list(prompt)
-            if not all(isinstance(sentence, str) for sentence in several):
+            several = [prompt] * n if isinstance(prompt, str) else prompt
+            if not isinstance(several, Sequence) or not all(isinstance(sentence, str) for sentence in several):
                 raise ValueError(f"prompt: expected a sentence, or one per image, got {prompt!r}")
+        elif not self.prompts:
+            raise ValueError(
+                f"labels: this pipeline has no classes, got {labels!r}; give prompt, or load it with dataset"
+            )
         else:
             if hasattr(labels, "tolist"):
                 labels = labels.tolist()
@@ -229,7 +239,7 @@ class GenHubStableDiffusion:
         if len(several) != n:
             name = "labels" if prompt is None else "prompt"
             raise ValueError(f"{name}: expected one for all or {n}, one per image; got {len(several)}")
-        return several
+        return list(several)
 
     def class_name(self, label: int | str) -> str:
         """The class of a label. Raises ValueError naming the nearest one."""
@@ -262,6 +272,14 @@ def private(pipeline: DiffusionPipeline) -> DiffusionPipeline:
     return mine
 
 
+def check_prompts(prompts: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for pair in prompts.items() for text in pair):
+        raise ValueError(
+            f"prompts: expected a sentence for each class name, such as {{'cat': 'a cat'}}, got {prompts!r}"
+        )
+    return dict(prompts)
+
+
 def class_prompts(dataset: str) -> dict[str, str]:
     """The first sentence for each class of a dataset."""
     return {name: sentences[0] for name, sentences in captions(dataset).items()}
@@ -271,9 +289,3 @@ def image_generator(seed: int, index: int) -> torch.Generator:
     """A CPU generator for image ``index`` of a seed."""
     state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
-
-
-def check_guidance(scale: float) -> float:
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 <= scale <= MAX_GUIDANCE:
-        raise ValueError(f"guidance_scale: expected a number from 0 to {MAX_GUIDANCE:g}, got {scale!r}")
-    return float(scale)

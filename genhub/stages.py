@@ -159,13 +159,21 @@ class StageBlock(nn.Module):
     def enlarges(self) -> int:
         """The factor of a row that does nothing but repeat pixels, else 1."""
         alone = all(isinstance(module, nn.Identity) for module in (self.norm, self.act, self.dropout))
-        return int(self.op.scale_factor) if alone and isinstance(self.op, nn.Upsample) else 1
+        if not alone or not isinstance(self.op, nn.Upsample) or hooked(self, self.op):
+            return 1
+        return int(self.op.scale_factor)
 
     @property
     def reads_enlarged(self) -> bool:
         """Whether the row is a convolution that ``Conv2d.of_enlarged`` can do."""
         op = self.op
-        return isinstance(op, Conv2d) and op.stride == (1, 1) and op.padding[0] < op.kernel_size[0]
+        return isinstance(op, Conv2d) and op.stride == (1, 1) and op.padding[0] < op.kernel_size[0] and not hooked(op)
+
+
+def hooked(*modules: nn.Module) -> bool:
+    """Whether calling one of the modules does more than its ``forward``."""
+    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return any(getattr(module, kind) for module in modules for kind in kinds)
 
 
 class Stack(nn.Module):
@@ -197,8 +205,6 @@ class Stack(nn.Module):
             shape = blocks[-1].shape
         self.blocks = nn.ModuleList(blocks).to(memory_format=torch.channels_last)  # convolutions are faster so
         self.shape = shape
-        pairs = zip(blocks, [*blocks[1:], None], strict=True)
-        self.factors = [row.enlarges if following and following.reads_enlarged else 1 for row, following in pairs]
         self.conditional = any(isinstance(m, (LabelConcat, ConditionalBatchNorm, Projection)) for m in self.modules())
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
@@ -208,8 +214,9 @@ class Stack(nn.Module):
         """Rows from ``first`` up to ``last``; an enlargement and the convolution of it in one, where that is faster."""
         factor = 1
         for i in range(first, last):
-            if self.factors[i] > 1 and i + 1 < last and plain(x):
-                factor = self.factors[i]
+            following = self.blocks[i + 1] if i + 1 < last and plain(x) else None
+            if factor == 1 and following is not None and following.reads_enlarged and self.blocks[i].enlarges > 1:
+                factor = self.blocks[i].enlarges
             else:
                 x, factor = self.blocks[i](x, condition, factor), 1
         return x

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from genhub import hub
+from genhub.errors import nearest
 from genhub.models import GenHubModel
+from genhub.models.base import CLASSES
 from genhub.pipelines import is_pipeline
 from genhub.prompts import PROMPTS, captions
 from genhub.stable_diffusion import GenHubStableDiffusion
@@ -62,12 +64,16 @@ class ModelInfo:
 def list_models(*, dataset: str | None = None, model_class: str | type | None = None) -> list[ModelInfo]:
     """The bundled models by name, all of them or those of one dataset or class, or of its name. Reads no weights.
 
-    With ``dataset``, a model of several is described as what it is to that one.
+    With ``dataset``, a model of several is described as what it is to that one; a dataset that none was trained on has
+    no models. Raises ValueError for what is no class of models.
     """
+    wanted = getattr(model_class, "__name__", model_class)
+    classes = [*CLASSES, GenHubStableDiffusion.__name__]
+    if wanted is not None and wanted not in classes:
+        raise ValueError(f"model_class: got {wanted!r}; {nearest(wanted, classes)}")
     infos = [describe(hub.PRETRAINED / name) for name in hub.bundled_names()]
     if dataset is not None:
         infos = [info.for_dataset(dataset) for info in infos if dataset in info.datasets]
-    wanted = getattr(model_class, "__name__", model_class)
     return [info for info in infos if wanted in (None, info.model_class)]
 
 

@@ -119,6 +119,34 @@ def test_other_rows_enlarge_by_themselves(rows):
     assert torch.equal(network(x), expected)
 
 
+def test_an_enlargement_steps_back_for_hooks_and_for_replaced_layers():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, 4)
+    network = Stack([{"op": "upsample"}, {"op": "conv", "width": 2}], (3, 4, 4))
+    called = []
+    handle = network.blocks[1].op.register_forward_hook(lambda *seen: called.append(seen[2].shape))
+    network(x)
+    assert called == [(2, 2, 8, 8)]
+    handle.remove()
+    network.blocks[0].register_forward_hook(lambda *seen: called.append(seen[2].shape))
+    network(x)
+    assert called[1:] == [(2, 3, 8, 8)]
+    network.blocks[1].op = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1))
+    assert network(x).shape == (2, 2, 8, 8)
+
+
+def test_functional_gradients_work_in_the_fast_way(always):
+    layer = Conv2d(3, 4, 4, stride=2, padding=1)
+    x = torch.randn(16, 3, 4, 4)
+
+    def loss(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.func.functional_call(layer, weights, x).square().sum()
+
+    found = torch.func.grad(loss)(dict(layer.named_parameters()))
+    loss(dict(layer.named_parameters())).backward()
+    assert torch.allclose(found["weight"], layer.weight.grad, rtol=1e-4, atol=1e-5)
+
+
 def test_features_before_the_head_are_of_the_enlarged_map():
     network, x = Stack([{"op": "upsample"}, {"op": "conv", "width": 2}], (3, 4, 4)), torch.randn(2, 3, 4, 4)
     enlarged = nn.functional.interpolate(x, scale_factor=2)

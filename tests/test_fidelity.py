@@ -93,6 +93,9 @@ def test_kid_subsets_are_those_of_torch_fidelity_where_there_are_enough_images()
     assert kid_subset_size(10_000, 10_000) == kid_subset_size(10_000, 1000) == 1000
     assert kid_subset_size(10_000, 999) == 499
     assert kid_subset_size(10, 999) == 5
+    assert kid_subset_size(1000, 1000) == 500, "whole sets as subsets would all be alike"
+    assert kid_subset_size(1500, 1999) == 750
+    assert kid_subset_size(1000, 2000) == 1000
 
 
 # -- known answers

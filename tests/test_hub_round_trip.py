@@ -338,6 +338,13 @@ def test_a_model_without_a_card_leaves_a_written_one_alone(client):
     assert "model.safetensors" in client.files(REPO)
 
 
+def test_a_written_card_stays_where_the_repository_is_named_without_its_owner(client):
+    client.add(REPO, {"README.md": b"# Written by hand\n"})
+    tiny_cgan().push_to_hub(REPO.split("/")[1])
+    assert client.files(REPO)["README.md"] == b"# Written by hand\n"
+    assert "model.safetensors" in client.files(REPO)
+
+
 def test_a_model_without_a_card_gets_one_where_there_is_none(client):
     tiny_cgan().push_to_hub(REPO, private=True)
     data = ModelCard(client.files(REPO)["README.md"].decode()).data

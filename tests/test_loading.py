@@ -52,7 +52,18 @@ def refused(folder, kind=GenHubCGAN, **options) -> str:
 
 
 @pytest.mark.parametrize(
-    "given", ["./nothing/here", "/no/such/folder", "~/no-such-folder-at-all", "nothing", "a/b/c", "a b/c"]
+    "given",
+    [
+        "./nothing/here",
+        "/no/such/folder",
+        "~/no-such-folder-at-all",
+        "nothing",
+        "a/b/c",
+        "a b/c",
+        "a--b/c",
+        "a/b.git",
+        "ä/b",
+    ],
 )
 def test_a_folder_that_does_not_exist(given):
     assert "no bundled model, no folder and no Hub id 'user/name' by that name" in refused(given)
@@ -256,6 +267,62 @@ def test_nothing_is_ever_unpickled(folder, tmp_path, name):
     assert not sprung.exists()
 
 
+@pytest.mark.parametrize("fails", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_save_that_fails_leaves_the_model_before(folder, monkeypatch, fails):
+    def save_file(state, path, **options):
+        path.write_bytes(b"half of it")
+        raise fails
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    monkeypatch.setattr("genhub.models.base.save_file", save_file)
+    with pytest.raises(type(fails)):
+        tiny.build("cgan").save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    genhub.load(folder)
+
+
+def test_rows_that_change_after_building_change_no_saved_model(tmp_path):
+    rows = [{"op": "dense", "width": 4}, {"op": "reshape", "size": 2}, {"op": "conv", "width": 1, "act": "tanh"}]
+    model = GenHubGAN(latent_dim=3, stages=rows, image_size=2, channels=1)
+    rows[0]["act"] = "relu"
+    model.save_pretrained(tmp_path)
+    back = GenHubGAN.from_pretrained(tmp_path)
+    assert (back.generate(4, seed=0) - model.generate(4, seed=0)).abs().max() < 0.01
+
+
+class Special(GenHubGAN):
+    pass
+
+
+def test_a_subclass_of_a_user_is_saved_and_loaded(tmp_path):
+    rows = [{"op": "dense", "width": 4}, {"op": "reshape", "size": 2}, {"op": "conv", "width": 1, "act": "tanh"}]
+    Special(latent_dim=3, stages=rows, image_size=2, channels=1).save_pretrained(tmp_path)
+    assert type(genhub.load(tmp_path)) is Special
+
+
+def test_small_weights_keep_their_digits(tmp_path):
+    model = tiny.build("gan")
+    with torch.no_grad():
+        for value in model.parameters():
+            value.mul_(1e-5)
+    model.save_pretrained(tmp_path)
+    for before, after in zip(model.parameters(), genhub.load(tmp_path).parameters(), strict=True):
+        assert torch.allclose(before, after, rtol=1e-3, atol=0)
+
+
+def test_loading_leaves_random_numbers_and_defaults_alone(folder):
+    before = torch.get_rng_state()
+    with torch.device("meta"):
+        model = genhub.load(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.device.type == "cpu"
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert genhub.load(folder).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_a_card_in_a_strange_encoding_does_not_stop_a_model(folder):
     (folder / "README.md").write_bytes(b"caf\xe9")
     assert isinstance(genhub.load(folder), GenHubCGAN)
@@ -281,6 +348,9 @@ def test_bundled_models_are_listed_and_filtered(bundled):
     assert [info.name for info in genhub.list_models(model_class="GenHubAE")] == ["ae-conv-toys"]
     assert [info.name for info in genhub.list_models(model_class=genhub.GenHubAE)] == ["ae-conv-toys"]
     assert genhub.list_models(dataset="toys", model_class="GenHubCGAN") == []
+    for unknown in ("GenHubCGANN", GenHubModel):
+        with pytest.raises(ValueError, match=r"^model_class: got 'GenHub\w+'; did you mean 'GenHub\w+'\? allowed: "):
+            genhub.list_models(model_class=unknown)
     info = genhub.list_models(model_class="GenHubCGAN")[0]
     assert info == genhub.ModelInfo(
         name="cgan-digits",

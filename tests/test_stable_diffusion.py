@@ -165,6 +165,8 @@ def test_thumbnails_have_the_shape_of_the_dataset(plain):
         ({"labels": 1, "seed": -1}, "seed: expected a whole number from 0 to 4294967295, got -1"),
         ({"labels": 1, "num_inference_steps": 0}, "num_inference_steps: expected a whole number from 1 to 1000, got 0"),
         ({"labels": 1, "guidance_scale": 99}, "guidance_scale: expected a number from 0 to 30, got 99"),
+        ({"labels": 1, "negative_prompt": ["blue", "red"]}, "negative_prompt: expected one sentence for all images"),
+        ({"prompt": 5}, "prompt: expected a sentence, or one per image, got 5"),
         ({"labels": 1, "batch_size": 0}, "batch_size: expected a whole number from 1 to 100000, got 0"),
     ],
 )
@@ -219,8 +221,30 @@ def test_half_precision_is_kept_where_it_is_asked_for(saved):
     assert GenHubStableDiffusion.from_pretrained(saved, dtype=torch.float16).dtype == torch.float16
 
 
-def test_unknown_schedulers_are_refused(saved):
-    assert refused(saved, scheduler="dpm").startswith("scheduler: got 'dpm'; did you mean")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scheduler": "dpm"}, "scheduler: got 'dpm'; did you mean"),
+        ({"dtype": "float16"}, "dtype: expected one of torch's such as torch.float16, got 'float16'"),
+        ({"dtype": torch.int8}, "dtype: expected one of torch's such as torch.float16, got torch.int8"),
+        ({"device": "gpu"}, "device: got 'gpu'; use one of torch's such as 'cpu' or 'cuda'"),
+        ({"device": "cuda:0"}, "device: got 'cuda:0', which this machine lacks; use 'cpu'"),
+        ({"dataset": "cifra10"}, "dataset: no prompts are known for 'cifra10'; did you mean 'cifar10'?"),
+        ({"prompts": ["a", "b"]}, "prompts: expected a sentence for each class name, such as {'cat': 'a cat'}, got"),
+    ],
+)
+def test_odd_options_are_refused_before_anything_is_fetched(options, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.delattr("genhub.stable_diffusion.find_pipeline")
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        GenHubStableDiffusion.from_pretrained("sd-turbo", **options)
+
+
+def test_a_pipeline_without_classes_asks_for_words(saved):
+    model = GenHubStableDiffusion(GenHubStableDiffusion.from_pretrained(saved).pipeline)
+    with pytest.raises(ValueError, match="labels: this pipeline has no classes, got 3; give prompt, or load it with"):
+        model.generate(1, labels=3)
 
 
 def test_a_folder_that_is_no_pipeline(tmp_path):
@@ -308,6 +332,16 @@ def test_attention_is_sliced_where_memory_is_short(saved, monkeypatch):
 def test_where_a_pipeline_of_four_gib_goes(device, host, free, plan):
     sizes = {"unet": 2 * GIB, "text_encoder": 1 * GIB, "vae": 1 * GIB}
     assert plan_memory(sizes, host * GIB, free * GIB, device, "x") == plan
+
+
+def test_copies_of_files_are_no_used_memory(tmp_path):
+    assert pipelines.container_memory(tmp_path) == float("inf")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert pipelines.container_memory(tmp_path) == float("inf")
+    (tmp_path / "memory.max").write_text("16000\n")
+    (tmp_path / "memory.current").write_text("15900\n")
+    (tmp_path / "memory.stat").write_text("anon 3000\nactive_file 900\ninactive_file 12000\n")
+    assert pipelines.container_memory(tmp_path) == 12100
 
 
 def test_sizes_are_those_of_the_precision(saved):

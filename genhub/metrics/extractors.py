@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from genhub.hub import one_line
 from genhub.images import require_uint8, to_signed
 from genhub.metrics.cache import content_key, load_features, save_features
 from genhub.models import GenHubClassifier
-from genhub.models.latent import evaluating
+from genhub.models.latent import MAX_IMAGES, check_whole, evaluating
 
 BATCH = 256
+READING = threading.RLock()
 INCEPTION = "inception-v3-compat"  # torch-fidelity's name for the network of the original FID
 
 
@@ -76,7 +78,8 @@ def judge_extractor(judge: GenHubClassifier, name: str, sha256: str) -> Extracto
     def layers(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         judge.check_shape(images)
         with evaluating(judge):
-            return judge.features_and_logits(to_signed(images.to(judge.device)))
+            signed = to_signed(images.to(judge.device)).to(judge.dtype)
+            return tuple(layer.float() for layer in judge.features_and_logits(signed))
 
     registered = register(f"genhub-{sha256[:16]}", ("features", "logits"), layers)
     return Extractor(name, sha256, registered, ("features", "logits"), class_names=tuple(judge.class_names))
@@ -187,14 +190,15 @@ def build(extractor: Extractor, device: torch.device) -> torch.nn.Module:
 @contextlib.contextmanager
 def only_tensors() -> Iterator[None]:
     """torch-fidelity reads weights by unpickling whatever is there; this lets torch read tensors and nothing else."""
-    before = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
-        if before is not None:
-            os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = before
+    with READING:  # one thread at a time, as what was there before is put back
+        before = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+        try:
+            yield
+        finally:
+            os.environ.pop("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+            if before is not None:
+                os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = before
 
 
 @torch.no_grad()
@@ -206,8 +210,11 @@ def features(images: torch.Tensor, judge: GenHubClassifier | None, batch_size: i
     require_uint8(images, "images")
     if judge is None:
         return pooled_pixels(images)
+    judge.check_shape(images)
+    check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
     with evaluating(judge):
-        return torch.cat([judge.features(to_signed(part)) for part in images.to(judge.device).split(batch_size)])
+        parts = images.to(judge.device).split(batch_size)
+        return torch.cat([judge.features(to_signed(part).to(judge.dtype)).float() for part in parts])
 
 
 def pooled_pixels(images: torch.Tensor) -> torch.Tensor:

@@ -35,9 +35,10 @@ def at_most(features: Features, n: int) -> Features:
 
 
 def kid_subset_size(generated: int, real: int) -> int:
-    """1,000, or half of a smaller set: a subset that is the whole set would hide how much subsets differ."""
-    smaller = min(generated, real)
-    return KID_SUBSET if smaller >= KID_SUBSET else smaller // 2
+    """1,000, or half of the smaller set, where both hold little more: subsets that are nearly the whole of both sets
+    would hide how much subsets differ."""
+    smaller, larger = sorted((generated, real))
+    return KID_SUBSET if smaller >= KID_SUBSET and larger >= 2 * KID_SUBSET else min(KID_SUBSET, smaller // 2)
 
 
 def fidelity(*, generated: Features, real: Features) -> dict[str, Figure]:
@@ -45,7 +46,7 @@ def fidelity(*, generated: Features, real: Features) -> dict[str, Figure]:
 
     * Fréchet distance (Heusel et al., 2017), ``fid`` for Inception: of all images.
     * Kernel distance (Bińkowski et al., 2018), ``kid`` for Inception: mean over 100 subsets of 1,000 images, of half of
-      the smaller set where that has fewer than 1,000.
+      the smaller set where that has fewer than 1,000 or both have fewer than 2,000.
     * Score (Salimans et al., 2016), ``inception_score`` for Inception: mean over ten parts of the generated images;
       left out where the extractor has no classes.
     * Precision and recall (Kynkäänniemi et al., 2019), density and coverage (Naeem et al., 2020): among equally many

@@ -40,8 +40,10 @@ def jackknife(value: Callable[[torch.Tensor], float], n: int) -> float:
 
     Args:
         value: takes which of the n images are kept, bool (n,).
-        n: images; blocks are consecutive, so that samples with labels 0, 1, … repeated stay balanced.
+        n: images, at least ten; blocks are consecutive, so that samples with labels 0, 1, … repeated stay balanced.
     """
+    if n < BLOCKS:
+        raise ValueError(f"n: {n} images are too few, at least {BLOCKS} are needed")
     block = torch.arange(n) * BLOCKS // n
     return jackknife_error([value(block != i) for i in range(BLOCKS)])
 

@@ -40,9 +40,13 @@ def edges(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
     variance = F.conv2d(grey, kernel).var(dim=(1, 2, 3), unbiased=False)
     height, width = grey.shape[2:]
-    power = torch.fft.rfft2(grey[:, 0]).abs().square()
+    centred = grey - grey.mean(dim=(2, 3), keepdim=True)  # before, as rounding a large mean makes high frequencies
+    power = torch.fft.rfft2(centred[:, 0]).abs().square()
     power[:, 0, 0] = 0
     power[:, :, 1 : (width + 1) // 2] *= 2  # rfft2 leaves out the mirror images of these columns
     frequency = torch.fft.fftfreq(height)[:, None].square() + torch.fft.rfftfreq(width).square()
     high = power[:, frequency > 0.25**2].sum(dim=1)
-    return variance, high / power.sum(dim=(1, 2)).clamp_min(1e-12)
+    total = power.sum(dim=(1, 2))
+    return variance, torch.where(
+        total > 1e-6, high / total, 0
+    )  # one pixel that differs by one level makes 1,000 times that

@@ -80,6 +80,7 @@ class GenHubAE(LatentModel):
         return self.encoder(im.signed_to_unit(images) if self.unit_pixels else images, condition)
 
     def decode(self, latents: torch.Tensor, labels: Labels = None) -> torch.Tensor:
+        self.check_latents(latents)
         decoded = self.decoder(latents, self.condition(labels, len(latents)))
         return im.unit_to_signed(decoded) if self.unit_pixels else decoded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import math
@@ -43,11 +44,13 @@ class GenHubModel(
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__name__.startswith("GenHub"):  # the classes between are no models
+        # The package's classes between are no models; a user's subclass is one, whatever its name.
+        if cls.__name__.startswith("GenHub") or not cls.__module__.startswith("genhub."):
             CLASSES[cls.__name__] = cls
 
     def __init__(self, *, image_size: int, channels: int, class_names: Sequence[str] | None = None) -> None:
         super().__init__()
+        self._hub_mixin_config = copy.deepcopy(self._hub_mixin_config)  # rows are the caller's, who may change them
         for name, value in (("image_size", image_size), ("channels", channels)):
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
@@ -180,23 +183,31 @@ class GenHubModel(
 
         Weights are kept in half precision, each to about one part in two thousand: a model that is loaded again makes
         the same images but for the last of their 256 levels. To train on exactly, resume the run from its checkpoint.
+        A save that fails, for want of room or an interrupt, leaves the model that was in the folder before.
 
         Raises:
             TypeError: ``metadata`` holds what JSON cannot; nothing is written.
         """
-        json.dumps(self.record())
-        return super().save_pretrained(save_directory, **options)
+        config = json.dumps(self.record(), indent=2) + "\n"
+        state = {key: halved(value.detach().cpu()).contiguous() for key, value in self.state_dict().items()}
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        config_file, weights = (folder / f"{name}.part" for name in hub.FILES)
+        try:
+            config_file.write_text(config, encoding="utf-8")
+            save_file(state, weights, metadata={"format": "pt"})
+            return super().save_pretrained(folder, **options)
+        finally:
+            config_file.unlink(missing_ok=True)
+            weights.unlink(missing_ok=True)
 
     def record(self) -> dict[str, Any]:
         """What ``config.json`` holds."""
         return {"class": type(self).__name__, "metadata": self.metadata, **self._hub_mixin_config}
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        state = {key: halved(value.detach().cpu()).contiguous() for key, value in self.state_dict().items()}
-        unfinished = save_directory / "model.safetensors.part"
-        save_file(state, unfinished, metadata={"format": "pt"})
-        unfinished.replace(save_directory / "model.safetensors")
-        (save_directory / "config.json").write_text(json.dumps(self.record(), indent=2) + "\n", encoding="utf-8")
+        for name in hub.FILES:  # which save_pretrained has written under these names
+            (save_directory / f"{name}.part").replace(save_directory / name)
         card = save_directory / "README.md"
         if self._card is not None and not card.exists():  # the mixin writes one of its own where there is none
             card.write_text(self._card, encoding="utf-8")
@@ -215,7 +226,10 @@ class GenHubModel(
         problem = hub.unreachable(constants.ENDPOINT)
         if problem:
             raise ConnectionError(f"{repo_id}: {problem}; nothing was uploaded, push it again when online")
-        if self._card is None and HfApi(token=token).file_exists(repo_id, "README.md", revision=kwargs.get("branch")):
+        api = HfApi(token=token)
+        if "/" not in repo_id:  # the user's own, which the Hub completes only where it creates a repository
+            repo_id = f"{api.whoami()['name']}/{repo_id}"
+        if self._card is None and api.file_exists(repo_id, "README.md", revision=kwargs.get("branch")):
             ignored = kwargs.get("ignore_patterns") or []
             kwargs["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), "README.md"]
         return super().push_to_hub(repo_id, token=token, **kwargs)
@@ -275,7 +289,9 @@ class GenHubModel(
             if key not in allowed:
                 raise LoadError(f"{given}: config.json has {key!r}; {nearest(key, list(allowed)[1:])}")
         try:
-            model = saved_class(**arguments)
+            # Neither the caller's random numbers nor their default device and type are touched.
+            with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+                model = saved_class(**arguments).float()
         except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: sizes that no memory holds
             raise LoadError(f"{given}: config.json does not describe a {saved_class.__name__}: {error}") from error
         model.metadata = config.get("metadata") or {}
@@ -289,10 +305,13 @@ class GenHubModel(
 
 
 def halved(value: torch.Tensor) -> torch.Tensor:
-    """Half precision of a float32 tensor, unless a value is too large for it, as the variance of a norm can be."""
-    if value.dtype != torch.float32 or not value.numel() or value.abs().max() > torch.finfo(torch.float16).max:
+    """Half precision of a float32 tensor, unless a value is too large for it, as the variance of a norm can be, or
+    all are so small that it would keep few of their digits."""
+    if value.dtype != torch.float32 or not value.numel():
         return value
-    return value.half()
+    largest, half = value.abs().max(), torch.finfo(torch.float16)
+    fits = largest == 0 or 16 * half.tiny < largest < half.max
+    return value.half() if fits else value
 
 
 def load_weights(model: nn.Module, path: Path, given: str) -> None:

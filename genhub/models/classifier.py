@@ -9,7 +9,7 @@ import torch
 from genhub.images import require_uint8, to_signed
 from genhub.models.base import GenHubModel
 from genhub.models.gan import Rows
-from genhub.models.latent import evaluating
+from genhub.models.latent import MAX_IMAGES, check_whole, evaluating
 from genhub.stages import Stack
 
 
@@ -52,6 +52,7 @@ class GenHubClassifier(GenHubModel):
         """
         require_uint8(images, "images")
         self.check_shape(images)
+        check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
         with evaluating(self):
-            parts = [self(to_signed(part.to(self.device))).softmax(dim=1) for part in images.split(batch_size)]
-        return torch.cat(parts)
+            parts = [self(to_signed(part.to(self.device)).to(self.dtype)).float() for part in images.split(batch_size)]
+        return torch.cat(parts).softmax(dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +13,7 @@ from torch import nn
 
 from genhub.errors import nearest
 from genhub.models.base import Labels
-from genhub.models.latent import PriorModel, check_whole, evaluating
-
-MAX_GUIDANCE = 30.0
-
-Callback = Callable[[int, torch.Tensor, torch.Tensor], None]
+from genhub.models.latent import Callback, PriorModel, check_guidance, check_whole, evaluating
 
 
 class GenHubDiffusion(PriorModel):
@@ -92,7 +88,13 @@ class GenHubDiffusion(PriorModel):
 
     @torch.no_grad()
     def fit_components(self, images: torch.Tensor) -> None:
-        """Take the principal components of the patches of signed images (n, C, H, W)."""
+        """Take the principal components of the patches of signed images (n, C, H, W).
+
+        Raises ValueError for another shape, and for a model that denoises pixels.
+        """
+        if not self.components:
+            raise ValueError("components: this model denoises pixels; make it with a number of components to fit some")
+        self.check_shape(images)
         patches = F.pixel_unshuffle(images, self.patch).movedim(1, -1).flatten(0, -2).double()
         self.patch_mean.copy_(patches.mean(dim=0))
         _, vectors = torch.linalg.eigh(torch.cov(patches.T))  # in ascending order
@@ -135,6 +137,7 @@ class GenHubDiffusion(PriorModel):
         return without + scale * (with_class - without)
 
     def decode(self, latents: torch.Tensor, labels: Labels = None) -> torch.Tensor:
+        self.check_latents(latents)
         condition = self.condition(labels, len(latents))
         return self.denoise(latents, condition, self.num_inference_steps, self.guidance_scale)
 
@@ -195,12 +198,6 @@ class GenHubDiffusion(PriorModel):
 
     def check_steps(self, steps: int) -> int:
         return check_whole(steps, "num_inference_steps", 1, self.scheduler.config.num_train_timesteps)
-
-
-def check_guidance(scale: float) -> float:
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 <= scale <= MAX_GUIDANCE:
-        raise ValueError(f"guidance_scale: expected a number from 0 to {MAX_GUIDANCE:g}, got {scale!r}")
-    return float(scale)
 
 
 def build(kind: type, given: Mapping[str, Any], fixed: Mapping[str, Any], where: str) -> Any:

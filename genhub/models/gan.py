@@ -43,6 +43,7 @@ class GenHubGAN(PriorModel):
         return self.stages(latents, condition)
 
     def decode(self, latents: torch.Tensor, labels: Labels = None) -> torch.Tensor:
+        self.check_latents(latents)
         return self(latents, self.condition(labels, len(latents)))
 
 

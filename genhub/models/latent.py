@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -14,6 +16,8 @@ from genhub.models.base import GenHubModel, Labels
 
 MAX_IMAGES = 100_000
 MAX_LATENT_DIM = 65_536
+MAX_GUIDANCE = 30.0
+Callback = Callable[[int, torch.Tensor, torch.Tensor], None]  # after each denoising step, see ``generate``
 
 
 def check_seed(seed: int | None, name: str = "seed") -> int:
@@ -29,6 +33,19 @@ def check_whole(value: int, name: str, low: int, high: int) -> int:
     if whole is None or not low <= whole <= high:
         raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {described(value)}")
     return whole
+
+
+def check_number(value: float, name: str, low: float, high: float) -> float:
+    """``value`` as float. Raises ValueError for other types and values outside low…high."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not low <= number <= high:
+        raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {described(value)}")
+    return number
+
+
+def check_guidance(scale: float) -> float:
+    """A valid scale of classifier-free guidance. Raises ValueError outside 0…30."""
+    return check_number(scale, "guidance_scale", 0, MAX_GUIDANCE)
 
 
 class LatentModel(GenHubModel):
@@ -67,6 +84,11 @@ class LatentModel(GenHubModel):
             first, last = (None, None) if condition is None else (condition[:1], condition[-1:])
             ends = self.to_latent(start, "start", first), self.to_latent(end, "end", last)
             return self.decode(path(*ends, steps, method), condition).float()
+
+    def check_latents(self, latents: torch.Tensor) -> None:
+        """Raise ValueError unless they are latents (n, latent_dim)."""
+        if not isinstance(latents, torch.Tensor) or latents.dim() != 2 or latents.shape[1] != self.latent_dim:
+            raise ValueError(f"latents: expected shape (n, {self.latent_dim}), got {described(latents)}")
 
     def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
         """One latent (latent_dim,) of what ``interpolate`` accepts as an end; condition (1, num_classes) or None."""
@@ -115,14 +137,13 @@ class PriorModel(LatentModel):
         """Latents with their class weights, in batches, of the arguments of ``generate``. Raises ValueError."""
         check_whole(n, "n", 1, MAX_IMAGES)
         check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
-        if isinstance(truncation, bool) or not isinstance(truncation, (int, float)) or not 0 <= truncation <= 1:
-            raise ValueError(f"truncation: expected a number from 0 to 1, got {truncation!r}")
+        truncation = check_number(truncation, "truncation", 0, 1)
         condition = self.condition(labels, n)
         latents = sample_latents(n, self.latent_dim, check_seed(seed)).mul_(truncation)
         return batches(latents.to(self.device, self.dtype), condition, batch_size)
 
     def to_latent(self, value: int | torch.Tensor, name: str, condition: torch.Tensor | None) -> torch.Tensor:
-        if not isinstance(value, torch.Tensor):
+        if as_whole(value) is not None:
             return sample_latents(1, self.latent_dim, check_seed(value, name))[0].to(self.device, self.dtype)
         return super().to_latent(value, name, condition)
 

@@ -10,6 +10,7 @@ from PIL import Image
 from genhub import GenHubCGAN, GenHubDiffusion, GenHubGAN
 from genhub.data import load_images
 from training.compare import main
+from training.wording import file_name
 
 DIGITS = load_images("digits", limit=64)
 GREY = {"image_size": 8, "channels": 1, "class_names": DIGITS.class_names}
@@ -47,6 +48,11 @@ def test_page_records_and_sheets(models, tmp_path, capsys):
         assert f"({'digits'}/{label}.png)" in text
         with Image.open(tmp_path / "digits" / f"{label}.png") as image:
             assert image.size == (2 * (2 + 3 * 10), 2 * (2 + 2 * 10)), "three columns, a row per model"
+
+
+def test_class_names_that_no_file_can_have():
+    assert file_name("T-shirt / top") == "T-shirt-top"
+    assert file_name("../猫") == "猫"
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,14 @@ RATE = "expected more than 0, got"
 
 
 @pytest.mark.parametrize(
+    "key", ["batch_size", "log_every", "ema", "data.oversample", "optimizer.betas", "optimizer.name", "objective.beta"]
+)
+def test_a_key_without_a_value(key):
+    with pytest.raises(ConfigError, match=f"^{key}: expected .*, got nothing$"):
+        parse_config(with_key(key, None))
+
+
+@pytest.mark.parametrize(
     ("path", "value", "message"),
     [
         ("max_steps", "many", "max_steps: expected a whole number or null, got many"),

@@ -77,6 +77,12 @@ def test_what_has_no_curve_is_one_error(given, message, capsys):
     assert not captured.out
 
 
+def test_a_picture_of_another_kind_is_refused_before_anything_is_read(capsys):
+    with pytest.raises(SystemExit):
+        curves.main(["nowhere", "--output", "curves.txt"])
+    assert "--output: expected a name that ends in .png, .jpg" in capsys.readouterr().err
+
+
 def test_a_run_shorter_than_its_log_lines_says_so(tmp_path, capsys):
     (tmp_path / "log.jsonl").write_text('{"step": 5, "probe_frechet_distance": 3.0, "judge": "a"}\n')
     assert curves.main([str(tmp_path)]) == 2

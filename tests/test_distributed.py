@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_runs import (
     DISCRIMINATOR,
     GENERATOR,
@@ -153,6 +153,27 @@ def test_one_process_continues_for_two(tmp_path, two_processes):
     folder = str(tmp_path / "tiny")
     assert run(tmp_path, None, "--resume", folder, "--max-steps", "6", "--batch-size", "16") == 0
     assert_close_run(two_processes, tmp_path / "tiny")
+
+
+def test_a_budget_of_time_gives_both_the_same_rates(tmp_path, monkeypatch):
+    """Clocks differ between processes; here those of the ranks are an hour apart."""
+    shared = training.train.Run.shared
+
+    def late(self, mine):
+        return shared(self, mine + 0.5 * self.accelerator.process_index)
+
+    def keep(self):
+        path = tmp_path / f"weights-{self.accelerator.process_index}"
+        save_file({k: v.contiguous() for k, v in self.objective.networks["model"].state_dict().items()}, path)
+        save(self)
+
+    save = training.train.Run.save
+    monkeypatch.setattr(training.train.Run, "shared", late)
+    monkeypatch.setattr(training.train.Run, "save", keep)
+    timed = recipe(8, max_steps=None, max_minutes=0.02, schedule={"name": "cosine"})
+    assert pair(lambda rank: run(tmp_path, timed), tmp_path) == [0, 0], said(tmp_path)
+    ours, theirs = (load_file(tmp_path / f"weights-{rank}") for rank in range(2))
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
 def test_stopping_one_stops_both(tmp_path):

@@ -18,6 +18,7 @@ from training.config import parse_config
 from training.ema import EMA
 from training.networks import build_networks, load_classifier
 from training.optimization import schedule_factor
+from training.records import spread
 from training.settings import ConfigError, ScheduleConfig
 from training.train import OBJECTIVES
 
@@ -409,7 +410,7 @@ def test_schedule(schedule, values):
 
 
 def test_loss_that_is_no_number():
-    with pytest.raises(Diverged, match=r"step 7: generator_loss is nan; the last checkpoint is intact; lower the"):
+    with pytest.raises(Diverged, match=r"step 7: generator_loss is nan; start a new run with a lower learning"):
         Alarms(1.0).check_losses(7, {"discriminator_loss": 1.0, "generator_loss": math.nan})
 
 
@@ -433,6 +434,19 @@ def test_collapse():
     alarms = Alarms(0.8)
     assert alarms.check_samples(0.05) == []
     assert alarms.check_samples(0.03) == ["mode collapse: images differ by 0.030, training images by 0.800"]
+
+
+def test_most_samples_of_one_class():
+    alarms = Alarms(0.8)
+    assert alarms.check_classes(0.6) == []
+    assert alarms.check_classes(0.852) == ["mode collapse: 85% of the samples are read as one class"]
+
+
+def test_spread_is_that_within_a_class():
+    one_each = torch.arange(4).repeat(5)[:, None, None, None].mul(60).byte().expand(-1, 1, 2, 2)
+    assert spread(one_each) > 0.5
+    assert spread(one_each, columns=4) == 0, "one image per class, however much classes differ"
+    assert spread(one_each[:3], columns=4) == spread(one_each[:3]), "no class has two"
 
 
 def test_divergence_of_quality():

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import assert_same_run, forked, last_checkpoint, read_log, run, tiny_recipe, without_clock
+import yaml
+from tiny_runs import assert_same_run, forked, last_checkpoint, read_log, run, start, tiny_recipe, wait, without_clock
 
 import training.checkpoints
 import training.finish
@@ -20,6 +21,7 @@ import training.objectives
 import training.records
 import training.train
 from training.checkpoints import CheckpointError, Checkpoints, write_folder, write_text
+from training.runs import claimed
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = 20
@@ -274,6 +276,43 @@ def test_batches_may_be_split_otherwise_but_not_grow(tmp_path, capsys):
     capsys.readouterr()
     assert run(tmp_path, None, "--resume", folder, "--max-steps", "6", "--batch-size", "16") == 2
     assert "batch_size: this run made steps of 8 images, now they would have 16" in capsys.readouterr().err
+    assert run(tmp_path, None, "--resume", folder, "--max-steps", "6") == 0, "what was refused is forgotten"
+
+
+def test_a_run_is_alone_in_its_folder(tmp_path, capsys):
+    assert run(tmp_path, tiny_recipe()) == 0
+    log = (tmp_path / "tiny" / "log.jsonl").read_bytes()
+    with claimed(None, tmp_path / "tiny"):
+        capsys.readouterr()
+        assert run(tmp_path, None, "--resume", str(tmp_path / "tiny"), "--max-steps", "4") == 2
+    assert f"error: --resume: a run is still at work in {tmp_path / 'tiny'}; wait for its" in capsys.readouterr().err
+    assert (tmp_path / "tiny" / "log.jsonl").read_bytes() == log
+    assert run(tmp_path, None, "--resume", str(tmp_path / "tiny"), "--max-steps", "4") == 0
+
+
+def test_runs_that_begin_at_once_have_folders_of_their_own(tmp_path):
+    recipe = tiny_recipe()
+
+    def work(seed: int) -> int:
+        return run(tmp_path, recipe, "--seed", str(seed))
+
+    children = [start(lambda seed=seed: work(seed), tmp_path / f"out-{seed}.txt") for seed in range(3)]
+    assert [wait(child) for child in children] == [0, 0, 0]
+    folders = [tmp_path / name for name in ("tiny", "tiny-2", "tiny-3")]
+    assert {yaml.safe_load((folder / "config.yaml").read_text())["seed"] for folder in folders} == {0, 1, 2}
+    for folder in folders:
+        seeds = {yaml.safe_load(path.read_text())["seed"] for path in folder.rglob("*config.yaml")}
+        assert len(seeds) == 1
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, capsys):
+    assert run(tmp_path, tiny_recipe(dataset="no/such")) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+    file = tmp_path / "file"
+    file.write_text("")
+    capsys.readouterr()
+    assert run(tmp_path, tiny_recipe(), "--output-dir", str(file)) == 2
+    assert f"error: --output_dir: {file / 'tiny'} cannot be made (Not a directory)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -299,6 +338,20 @@ def test_what_enters_the_weights_cannot_change(tmp_path, capsys):
 
 
 # -- damaged checkpoints ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_checkpoint_and_no_line_is_passed_over(tmp_path, undisturbed, capsys):
+    shutil.copytree(undisturbed, tmp_path / "tiny")
+    shutil.rmtree(tmp_path / "tiny" / "final")
+    newest = max((tmp_path / "tiny" / "checkpoints").glob("step-*"))
+    (newest / "state.json").write_text("{}")
+    (newest.parent / "step-old").mkdir()
+    with (tmp_path / "tiny" / "log.jsonl").open("a") as log:
+        log.write("[1, 2]\n")
+    assert run(tmp_path, None, "--resume", str(tmp_path / "tiny")) == 0
+    assert "is damaged (state.json lacks step, seconds, " in capsys.readouterr().err
+    (newest.parent / "step-old").rmdir()
+    assert_same_run(tmp_path / "tiny", undisturbed)
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
@@ -336,7 +389,7 @@ def test_full_disk_leaves_the_older_checkpoint(tmp_path, monkeypatch, capsys):
     assert "No space left on device" in message
     assert "the checkpoint of step 2 is intact" in message
     assert Checkpoints(tmp_path / "tiny" / "checkpoints").steps() == [2]
-    assert not list(tmp_path.rglob(".*"))
+    assert [path.name for path in tmp_path.rglob(".*")] == [".lock"]
     monkeypatch.undo()
     assert run(tmp_path, None, "--resume", str(tmp_path / "tiny")) == 0
 

@@ -10,6 +10,7 @@ from tiny_runs import reset_accelerate, tiny_recipe, write_recipe
 
 import training.search as search
 import training.train
+from training.alarms import Diverged
 from training.config import parse_config, read_recipe
 
 
@@ -99,9 +100,40 @@ def test_a_trial_worse_than_the_others_is_pruned(tmp_path, monkeypatch):
     assert len(count) == 7, "six of the first, one of the second"
 
 
+def test_another_search_needs_another_folder(tmp_path, capsys):
+    assert begin(tmp_path, 1) == 0
+    trials = trials_of(tmp_path)
+    capsys.readouterr()
+    assert begin(tmp_path, 2, "--images", "96") == 2
+    assert "--images: " in (message := capsys.readouterr().err)
+    assert message.endswith("holds a search with 192, got 96; give the same, or another --output\n")
+    assert begin(tmp_path, 2, "--seed", "7") == 2
+    assert trials_of(tmp_path) == trials
+
+
+def test_a_search_in_which_all_diverges_ends(tmp_path, monkeypatch, capsys):
+    def diverge(self):
+        raise Diverged("step 1: loss is nan")
+
+    monkeypatch.setattr(search.TrialRun, "train", diverge)
+    assert begin(tmp_path, 3) == 2
+    said = capsys.readouterr()
+    assert said.out.count("failed") == 3
+    assert said.err.endswith("3 trials of " + recipe(tmp_path) + " diverged; search another one\n")
+
+
+def test_a_recipes_own_values_are_among_those_that_are_tried(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "BATCH_SIZES", (16, 32))
+    monkeypatch.setattr(search, "LEARNING_RATES", (1e-5, 1e-4))
+    assert begin(tmp_path, 1) == 0
+    [first] = trials_of(tmp_path)
+    assert (first["batch_size"], first["lr"]) == (8, 1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--seed", "-1", "--images", "8"], "--seed: expected a whole number from 0 to"),
         (["--trials", "0", "--images", "8"], "--trials: expected at least 1, got 0"),
         (["--recipe", "mnist/experiment-11", "--images", "8"], "recipe: no recipe and no YAML file"),
     ],

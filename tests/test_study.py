@@ -221,6 +221,31 @@ while True: time.sleep(0.05)
     assert not list(output.glob("runs/seed-0/*.failed")), "to be stopped is no failure"
 
 
+def test_two_recipes_of_one_name_are_refused(names, tmp_path, monkeypatch, capsys):
+    fake(monkeypatch, "pass")
+    recipe = yaml.safe_load(Path(names[0]).read_text())
+    (tmp_path / "twin.yaml").write_text(yaml.safe_dump(recipe))
+    twin = str(tmp_path / "twin.yaml")
+    assert begin([names[0], twin], tmp_path / "out") == 2
+    assert f"another recipe of the study is called {recipe['name']}, too; rename one" in capsys.readouterr().err
+    begin([names[0]], tmp_path / "out")
+    assert begin([twin], tmp_path / "out") == 2
+    assert f"{names[0]} of this study is called {recipe['name']}, too; rename one" in capsys.readouterr().err
+
+
+def test_two_studies_do_not_write_to_one_folder(names, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    with study.alone(tmp_path / "out"):
+        assert begin(names, tmp_path / "out", "--runs", str(tmp_path / "elsewhere")) == 2
+    assert "another command or a run of it is still at work in" in capsys.readouterr().err
+
+
+def test_a_damaged_study_is_one_error(tmp_path, capsys):
+    (tmp_path / "study.json").write_text('{"a": 1}')
+    assert study.main(["--table", "--output", str(tmp_path)]) == 2
+    assert "study.json: is no record of a study; restore it, or delete it to begin anew" in capsys.readouterr().err
+
+
 def test_a_study_is_alone_in_its_folder(tmp_path):
     with study.alone(tmp_path), pytest.raises(ConfigError, match="is still at work"), study.alone(tmp_path):
         pass
@@ -411,6 +436,12 @@ def test_contact_sheets(tmp_path):
     assert len({path.read_bytes() for path in made}) == 20
     with Image.open(made[0]) as sheet:
         assert sheet.size == (102, 102)  # ten images of 8 pixels, 2 pixels around each
+
+
+def test_contact_sheets_of_a_run(tmp_path):
+    genhub.load("cgan-digits").save_pretrained(tmp_path / "run" / "final")
+    (tmp_path / "run" / "config.yaml").write_text("name: x")
+    assert len(contact_sheets(str(tmp_path / "run"), tmp_path / "sheets")) == 20
 
 
 def test_contact_sheets_of_what_makes_no_images(tmp_path, capsys):

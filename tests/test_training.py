@@ -50,7 +50,7 @@ def test_run_folder(tmp_path, capsys, kind):
     folder = tmp_path / "tiny"
     final = FINAL | (CRITIC if kind in ("adversarial", "vae_gan") else set())
     steps = {f"checkpoints/step-{step:08d}/{name}" for step in (2, 3) for name in ("state.json", "state.safetensors")}
-    records = {"config.yaml", "log.jsonl", "metrics.json", "summary.json", "grids/step-00000003.png"}
+    records = {".lock", "config.yaml", "log.jsonl", "metrics.json", "summary.json", "grids/step-00000003.png"}
     if kind in ("adversarial", "vae", "vae_gan", "diffusion"):
         records.add("closest_pairs.png")  # with images of the dataset, hence not in final/
     assert files(folder) == {f"final/{name}" for name in final} | steps | records
@@ -140,6 +140,10 @@ def test_published_records_name_no_local_folder(tmp_path, parquet_folder):
         assert str(tmp_path) not in (final / name).read_text(), name
     assert yaml.safe_load((final / "training_config.yaml").read_text())["dataset"] == "ylecun/mnist"
     assert yaml.safe_load((tmp_path / "tiny" / "config.yaml").read_text())["dataset"] == str(source)
+    assert run(tmp_path, tiny_recipe(name="next", data={}), "--dataset", str(source), "--init-from", str(final)) == 0
+    published = (tmp_path / "next" / "final" / "training_config.yaml").read_text()
+    assert str(tmp_path) not in published
+    assert yaml.safe_load(published)["init_from"] == "tiny"
 
 
 # -- budgets ----------------------------------------------------------------------------------------------------------
@@ -279,7 +283,7 @@ def test_streaming_trains_and_resumes_exactly(tmp_path, parquet_folder):
 def test_set_without_test_split(tmp_path, parquet_folder, capsys):
     source = parquet_folder("untested", 40, splits=("train",))
     assert run(tmp_path, tiny_recipe(data={}), "--dataset", str(source)) == 0
-    assert f"warning: no test images ({source}: split 'test' cannot be read" in capsys.readouterr().err
+    assert f"warning: no test images to measure on ({source}: split 'test' cannot be read" in capsys.readouterr().err
     record = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
     assert record["protocol"]["split"] == "train"
     assert "memorized_share" not in record["metrics"], "all images that it is measured on are training images"
@@ -323,7 +327,7 @@ def test_divergence_ends_the_run_and_leaves_the_checkpoint(tmp_path, monkeypatch
     assert run(tmp_path, tiny_recipe(max_steps=8, log_every=100)) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("error: step 4: stages.blocks.1.op.weight of the model is no finite number; ")
-    assert "the last checkpoint is intact" in message
+    assert "start a new run with a lower learning rate, clipped gradients (--clip-norm 1) or another seed" in message
     checkpoints = Checkpoints(tmp_path / "tiny" / "checkpoints")
     assert checkpoints.steps() == [2]
     assert all(tensor.isfinite().all() for tensor in checkpoints.load_newest()[0].values())
@@ -336,7 +340,7 @@ def test_loss_that_is_no_number_is_logged_as_null(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(training.objectives.Autoencoder, "loss", loss)
     monkeypatch.setattr(training.objectives.Updater, "step", lambda updater: None)
     assert run(tmp_path, tiny_recipe("autoencoder")) == 2
-    assert "error: step 1: loss is nan; the last checkpoint is intact; lower the" in capsys.readouterr().err
+    assert "error: step 1: loss is nan; start a new run with a lower learning" in capsys.readouterr().err
     assert read_log(tmp_path / "tiny")[-1]["loss"] is None
 
 

@@ -10,7 +10,8 @@ from torch import nn
 PATIENCE = 10  # log lines in a row before the discriminator counts as having won
 COLLAPSE = 0.05  # share of the data's own spread below which samples count as all alike
 DIVERGENCE = 2.0  # times the best quality so far
-ADVICE = "the last checkpoint is intact; lower the learning rate, clip gradients (--clip-norm 1), or use another seed"
+SAME = 0.6  # share of samples that are read as one class above which the others count as lost; judges know ten
+ADVICE = "start a new run with a lower learning rate, clipped gradients (--clip-norm 1) or another seed"
 
 
 class Diverged(RuntimeError):
@@ -48,10 +49,14 @@ class Alarms:
         return []
 
     def check_samples(self, spread: float) -> list[str]:
-        """Warnings about the spread between generated images, measured like ``data_spread``."""
+        """Warnings about the spread between generated images, of one class where there are classes."""
         if spread < COLLAPSE * self.data_spread:
             return [f"mode collapse: images differ by {spread:.3f}, training images by {self.data_spread:.3f}"]
         return []
+
+    def check_classes(self, largest: float) -> list[str]:
+        """Warnings about the share of samples in which the most frequent class is read."""
+        return [f"mode collapse: {largest:.0%} of the samples are read as one class"] if largest > SAME else []
 
     def check_quality(self, name: str, value: float, best: float) -> list[str]:
         """Warnings about a quality measure, smaller being better."""

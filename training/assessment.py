@@ -21,7 +21,8 @@ from training.protocol import SPREAD, dataset_title, hardware, versions
 from training.selection import without_classes
 
 SAMPLES = 10_000
-SEED = 12_345  # not the seed of the grids, on which a run may have been watched
+SEED = 12_345  # neither the seed of the grids, on which a run may have been watched, nor
+PROBE_SEED = 54_321  # that of the samples by which its best checkpoint was chosen
 BATCH = 256
 TIMED = 16  # images made at once to see how long one takes
 
@@ -70,10 +71,10 @@ def balanced_labels(n: int, num_classes: int) -> torch.Tensor:
     return torch.arange(n) % num_classes
 
 
-def draw(model: Any, n: int, class_names: Sequence[str]) -> Samples:
+def draw(model: Any, n: int, class_names: Sequence[str], seed: int = SEED) -> Samples:
     """Samples of anything that has ``generate``; labels are kept where they mean what ``class_names`` say."""
     labels = balanced_labels(n, len(model.class_names)) if model.class_names else None
-    images = to_uint8(model.generate(n, labels=labels, seed=SEED, batch_size=BATCH)).cpu()
+    images = to_uint8(model.generate(n, labels=labels, seed=seed, batch_size=BATCH)).cpu()
     return Samples(images, labels if metrics.same_classes(model.class_names, class_names) else None)
 
 

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+RECORDED = ("step", "seconds", "best", "meter", "alarm", "images_per_step")
 KEPT = 2  # the newest, and the one before in case a full or failing disk damages it
 State = tuple[dict[str, torch.Tensor], dict[str, Any]]  # tensors and record
 
@@ -95,7 +96,8 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}"
 
     def steps(self) -> list[int]:
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        numbers = (path.name.removeprefix("step-") for path in self.folder.glob("step-*"))
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def load_newest(self) -> State | None:
         """The newest checkpoint that is readable, or None where there never was one.
@@ -106,7 +108,9 @@ class Checkpoints:
             path = self.path(step)
             try:
                 state = load_file(path / "state.safetensors"), json.loads((path / "state.json").read_text())
-            except (SafetensorError, OSError, ValueError) as error:
+                if lacking := [key for key in RECORDED if key not in state[1]]:
+                    raise ValueError(f"state.json lacks {', '.join(lacking)}")
+            except (SafetensorError, OSError, ValueError, TypeError) as error:
                 print(f"warning: {path}: is damaged ({error}); trying the one before", file=sys.stderr)
             else:
                 return state

@@ -34,7 +34,9 @@ from genhub.images import grid, save_png, to_uint8
 from training.assessment import Reference, assess, record
 from training.checkpoints import write_text
 from training.protocol import default_extractor, require_comparable
+from training.settings import make_folder
 from training.subjects import of_run
+from training.wording import file_name
 
 SEED = 0
 FIGURES = {  # key of a record → column
@@ -117,7 +119,7 @@ def page(dataset: str, records: Mapping[str, Mapping[str, Any]], class_names: Se
     parts = [f"# Conditional models on {protocol['dataset']}", table(records), facts, CAVEAT]
     parts.append(f"Rows of each sheet, from above: {rows}. Seed {SEED} in every row; nothing was picked.")
     for name in class_names:
-        parts += [f"## {name}", f"![{name}, as made by {rows}]({dataset}/{name}.png)"]
+        parts += [f"## {name}", f"![{name}, as made by {rows}]({dataset}/{file_name(name)}.png)"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -146,10 +148,10 @@ def compare(options: argparse.Namespace) -> Path:
         print(json.dumps({entry.name: records[entry.name]["metrics"]}), flush=True)
     require_comparable(records)
     folder = options.output / options.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for label, name in enumerate(test.class_names):
-        save_png(sheet(entries, label, options.columns), folder / f"{name}.png", scale=2)
+    make_folder(folder, "--output")
     write_text(folder / "records.json", json.dumps(records, indent=2, ensure_ascii=False) + "\n")
+    for label, name in enumerate(test.class_names):
+        save_png(sheet(entries, label, options.columns), folder / f"{file_name(name)}.png", scale=2)
     path = options.output / f"{options.name}.md"
     write_text(path, page(options.name, records, test.class_names))
     return path

@@ -88,6 +88,7 @@ def parse_config(recipe: Mapping[str, Any], overrides: Sequence[str] = ()) -> Tr
         config = TrainConfig(**{field.name: parsed[field.name] for field in dataclasses.fields(TrainConfig)})
     except jsonargparse.ArgumentError as error:
         raise ConfigError(one_line(str(error))) from error
+    check_null(config)
     check_values(config)
     return config
 
@@ -149,6 +150,17 @@ def one_line(message: str) -> str:
     if found := re.match(r"the following arguments are required: (.*)", message):
         return f"{found[1]}: missing; the recipe must give it"
     return " ".join(message.split())
+
+
+def check_null(values: Any, where: str = "") -> None:
+    """Raise ConfigError for a key without a value, which jsonargparse lets pass, unless its type allows that."""
+    hints = typing.get_type_hints(type(values))
+    for field in dataclasses.fields(values):
+        value, hint = getattr(values, field.name), hints[field.name]
+        if value is None and type(None) not in typing.get_args(hint):
+            raise ConfigError(f"{where}{field.name}: expected {described(hint)}, got nothing")
+        if dataclasses.is_dataclass(value):
+            check_null(value, f"{where}{field.name}.")
 
 
 def check_keys(values: Mapping[str, Any], kind: type, where: str) -> None:

@@ -22,8 +22,9 @@ import numpy as np
 
 from genhub import LoadError, hub
 from genhub.paths import typed_path
-from training.pictures import draw_quality
+from training.pictures import PICTURES, draw_quality
 from training.results import read_log
+from training.settings import make_folder
 
 ROWS = 12  # of the printed table
 
@@ -99,15 +100,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", help="run folders, model folders or bundled models")
     parser.add_argument("--output", type=Path, help="also draw the Fréchet distances to this PNG")
     options = parser.parse_args(argv)
+    if options.output and options.output.suffix.lower() not in PICTURES:
+        parser.error(f"--output: expected a name that ends in {', '.join(PICTURES)}, got {options.output.name}")
     try:
         curves = {given: read_curve(given) for given in options.runs}
         require_one_judge(curves)
         print(table(curves))
         if options.output:
             points = {name: [(p.minutes, p.frechet_distance) for p in found] for name, found in curves.items()}
-            options.output.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(options.output.parent, "--output")
             draw_quality(points, options.output, "minutes of training")
-    except (LoadError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -34,6 +34,7 @@ from genhub.data import ImageSet, load_images, short_name
 from genhub.errors import DataError
 from genhub.models import GenHubClassifier
 from training.assessment import (
+    PROBE_SEED,
     SAMPLES,
     Assessment,
     Reference,
@@ -45,6 +46,7 @@ from training.assessment import (
 )
 from training.checkpoints import write_text
 from training.protocol import comparison_key, default_extractor, judge_extractor
+from training.settings import make_folder
 from training.subjects import Subject, subject_name, subjects, training_record
 
 
@@ -70,7 +72,7 @@ def measure(
     if hasattr(model, "reconstruct"):
         found["reconstruction_mse"] = metrics.reconstruction_mse(test.images, test.labels, model)
     if hasattr(model, "generate"):
-        drawn = draw(model, samples, test.class_names)
+        drawn = draw(model, samples, test.class_names, PROBE_SEED)
         reference = reference or metrics.Statistics.of(metrics.features(test.images, judge))
         found["frechet_distance"] = metrics.frechet_distance(
             metrics.Statistics.of(metrics.features(drawn.images, judge)), reference
@@ -199,6 +201,8 @@ def measure_subject(subject: Subject, options: argparse.Namespace) -> tuple[dict
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], bool]:
     """Lines that set a new record beside an old one, and whether every figure stayed within its spread."""
+    if not all(isinstance(old.get(part), dict) for part in ("protocol", "metrics")):
+        return ["the record is none of an evaluation; measure anew without --check"], False
     if comparison_key(old) != comparison_key(new):
         return ["measured with another extractor or other images than the record; measure anew without --check"], False
     lines, fine = [], True
@@ -254,6 +258,8 @@ def reason_to_stay(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Why a record is not replaced by another one; empty if it may be."""
     if not old:
         return ""
+    if not all(isinstance(old.get(part), dict) for part in ("protocol", "metrics")):
+        return "is no record of an evaluation"
     alike = comparison_key(old) == comparison_key(new)
     if not alike or old["protocol"].get("samples") != new["protocol"]["samples"]:
         return "was measured otherwise"
@@ -266,9 +272,9 @@ def main(argv: list[str] | None = None) -> int:
     records: dict[str, dict[str, Any]] = {}
     moved = []
     try:
-        for folder in (options.output, options.pairs and options.pairs.parent):
+        for option, folder in (("--output", options.output), ("--pairs", options.pairs and options.pairs.parent)):
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder, option)
         for subject in subjects(options):
             entry, found = measure_subject(subject, options)
             records[subject.name if subject.name not in records else f"{subject.name} ({subject.folder})"] = entry

@@ -19,14 +19,15 @@ if __package__ in (None, ""):  # run as a script: import from the root; this fol
 import torch
 
 from genhub.data import ImageSet, load_images
-from genhub.errors import DataError
 from genhub.exploration import Exploration, explore, first_images, pixel_histogram, random_images
 from genhub.images import grid
+from genhub.models.latent import check_seed
+from training.pictures import PICTURES
+from training.settings import make_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PICTURES = (".png", ".jpg", ".webp", ".pdf", ".svg")  # that matplotlib writes
 COLOURS = {1: ["#333333"], 3: ["#d62728", "#2ca02c", "#1f77b4"]}  # a line per channel
 
 
@@ -54,7 +55,7 @@ def draw(data: ImageSet, seed: int, path: Path) -> None:
         show(axes["means"], grid(found.class_means, columns=20), f"mean image of each class: {names}")
     else:
         axes["means"].set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "--output")
     figure.savefig(path, dpi=80)
 
 
@@ -91,8 +92,9 @@ def main(argv: list[str] | None = None) -> int:
     if options.output.suffix.lower() not in PICTURES:
         parser.error(f"--output: expected a name that ends in {', '.join(PICTURES)}, got {options.output.name}")
     try:
+        check_seed(options.seed, "--seed")
         draw(load_images(options.dataset, split=options.split), options.seed, options.output)
-    except (DataError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

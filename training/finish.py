@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ import torch
 
 from genhub.data import ImageSet, StreamedSet, hub_id, load_images
 from genhub.errors import DataError
+from genhub.metrics import MIN_IMAGES
 from training.batches import stream
 from training.cards import render_card
 from training.checkpoints import write_folder, write_text
+from training.config import parse_config
 from training.evaluate import SAMPLES, evaluate
 from training.protocol import hardware, versions
 from training.records import samples, save_sheet
@@ -37,9 +40,12 @@ def held_out(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[ImageSe
     options = {**columns, **streamed, "image_size": size, "channels": channels}
     split = "train" if config.data.split == "test" else "test"
     try:
-        return in_memory(load_images(config.dataset, split=split, **options)), split, ""
+        found = in_memory(load_images(config.dataset, split=split, **options))
+        if len(found) < MIN_IMAGES:
+            raise DataError(f"{config.dataset}: {len(found)} are too few, at least {MIN_IMAGES} are needed")
+        return found, split, ""
     except DataError as error:
-        warning = f"no {split} images ({error}); quality is measured on images of {config.data.split!r}"
+        warning = f"no {split} images to measure on ({error}); quality is measured on images of {config.data.split!r}"
         return in_memory(data), config.data.split, warning
 
 
@@ -66,6 +72,7 @@ def finish(run: Run) -> Path:
     if config.data.exclude_classes:
         model.metadata["excluded_classes"] = config.data.exclude_classes
     published = dataclasses.replace(config, dataset=public_source(run.data), output_dir="runs")
+    published = parse_config(without_paths(dataclasses.asdict(published)))
     summary = json.dumps(summarize(run), indent=2, ensure_ascii=False) + "\n"
     write_text(run.folder / "summary.json", summary)
 
@@ -107,6 +114,18 @@ def public_source(data: ImageSet | StreamedSet) -> str:
     if not any(Path(source).expanduser().is_dir() for source in (data.source, *data.source.split("+"))):
         return data.source
     return "+".join(hub_id(name) for name in data.name.split("+"))
+
+
+def without_paths(values: Any) -> Any:
+    """A config's values with folders of this machine by their names: their paths are nobody else's."""
+    if isinstance(values, dict):
+        return {key: without_paths(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [without_paths(value) for value in values]
+    if not isinstance(values, str) or not os.path.isdir(os.path.expanduser(values)):
+        return values
+    folder = Path(values).resolve()
+    return folder.parent.name if folder.name == "final" else folder.name
 
 
 def weights_kind(config: TrainConfig) -> str:

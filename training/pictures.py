@@ -12,14 +12,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 import genhub
 from genhub.images import grid, save_png
-from training.model_records import read_json
 from training.results import SEED, Curves, made_by, read_curves
+from training.settings import make_folder
 from training.subjects import of_run
-from training.tables import collect
+from training.tables import collect, read_study
+from training.wording import file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PICTURES = (".png", ".jpg", ".webp", ".pdf", ".svg")  # that matplotlib writes
 ENLARGED = 2
 LABEL_WIDTH, LINE = 150, 16  # pixels
 HIGHLIGHTED = 5  # systems whose curve has a colour
@@ -38,7 +40,7 @@ def draw_study(output: Path, runs: Path) -> list[Path]:
     A system stands there with its first seed that has what is drawn, and is left out where none has; a picture of
     nothing is not made. Raises ConfigError.
     """
-    systems = read_json(output / "study.json")["systems"]
+    systems = read_study(output)["systems"]
     samples, losses, quality = {}, {}, {}
     for system in (row["system"] for row in collect(output, runs) if row["system"] in systems):
         for seed in sorted(output.glob("seed-*"), reverse=True):  # so that the first that has something stays
@@ -146,12 +148,12 @@ def contact_sheets(model: str, folder: Path) -> list[Path]:
     images = made_by(of_run(model), 1000)
     if images is None:
         raise genhub.LoadError(f"{model}: a {type(loaded).__name__} makes no images of its own; name another")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--output")
     made = []
     for i, part in enumerate(images.split(100)):
         made.append(folder / f"contact-{i:02d}.png")
         save_png(grid(part, columns=10), made[-1])
     for i, name in enumerate(loaded.class_names):
-        made.append(folder / f"class-{i:02d}-{name}.png")
-        save_png(grid(made_by(model, 100, labels=i, seed=SEED + 1), columns=10), made[-1])
+        made.append(folder / f"class-{i:02d}-{file_name(name)}.png")
+        save_png(grid(made_by(of_run(model), 100, labels=i, seed=SEED + 1), columns=10), made[-1])
     return made

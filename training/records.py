@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Log:
         self.path, self.accelerator = path, accelerator
 
     def truncate(self, step: int) -> None:
-        """Drop the lines after ``step``, which a resumed run writes anew, and a half-written last one."""
+        """Drop the lines after ``step``, which a resumed run writes anew, and damaged ones, as a kill leaves them."""
         if not self.path.is_file():
             return
         kept = []
@@ -34,8 +35,8 @@ class Log:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
-            except json.JSONDecodeError:
-                break
+            except (ValueError, KeyError, TypeError):  # whatever is no line of a log
+                continue
         write_text(self.path, "".join(kept))
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
@@ -80,9 +81,13 @@ class Meter:
         return {name: value / found["count"] for name, value in found["sums"].items()}
 
 
-def spread(images: torch.Tensor) -> float:
-    """Mean over pixels of the standard deviation between uint8 images, in units of [-1, 1]."""
-    return to_signed(images).std(dim=0).mean().item()
+def spread(images: torch.Tensor, columns: int = 1) -> float:
+    """Mean over pixels of the standard deviation between uint8 images, in units of [-1, 1].
+
+    With ``columns`` between those of a column of the sheet, which are of one class, as far as it has several.
+    """
+    groups = [group for column in range(columns) if len(group := images[column::columns]) > 1]
+    return statistics.fmean(to_signed(group).std(dim=0).mean().item() for group in groups or [images])
 
 
 def samples(model: GenHubModel, probe: ImageSet, n: int, seed: int) -> torch.Tensor:

@@ -61,9 +61,18 @@ def made_by(folder: str | Path, n: int, labels: Any = None, seed: int = SEED) ->
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log, none where there is no file; a half-written last one is left out."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    """The lines of a log, none where there is no file; a half-written last one is left out.
+
+    Raises ValueError naming another damaged line.
+    """
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+    read = []
+    for number, line in enumerate(lines, 1):
+        try:
+            read.append(dict(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: line {number} is no JSON object; remove it") from error
+    return read
 
 
 def mean_losses(lines: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
+import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from training.config import DEFAULT_RECIPE, parse_config, read_recipe, recipe_names
 from training.settings import ConfigError, TrainConfig
 
-# What may differ from the run that is continued: nothing here enters an update of the weights.
+# What may differ from the run that is continued: how long it goes on, where its images are, how it is computed.
 CHANGEABLE = (
     "description", "dataset", "max_steps", "max_images", "max_minutes", "batch_size", "accumulation", "compile",
     "threads", "log_every", "checkpoint_every", "samples", "output_dir", "trackers",
 )  # fmt: skip
+LOCK = ".lock"
 
 
 def choose_run(recipe: str | None, resume: str | None, overrides: Sequence[str]) -> tuple[TrainConfig, Path]:
@@ -33,7 +37,7 @@ def choose_run(recipe: str | None, resume: str | None, overrides: Sequence[str])
         name = recipe if recipe in recipe_names() else Path(recipe).stem
         config = parse_config({"recipe": name, **read_recipe(recipe)}, overrides)
         if resume is None:
-            return config, new_folder(config)
+            return config, next(new_folders(config))
         resume = newest_folder(config)
     folder = Path(resume)
     if not (folder / "config.yaml").is_file():
@@ -50,11 +54,46 @@ def choose_run(recipe: str | None, resume: str | None, overrides: Sequence[str])
     return config, folder
 
 
-def new_folder(config: TrainConfig) -> Path:
-    """``output_dir/name``, numbered where it is taken."""
+def new_folders(config: TrainConfig) -> Iterator[Path]:
+    """``output_dir/name``, then numbered; those that are not taken at this moment."""
     parent = Path(config.output_dir)
-    numbered = (parent / (config.name if i == 1 else f"{config.name}-{i}") for i in range(1, 100_000))
-    return next(path for path in numbered if not path.exists())
+    numbered = (parent / (config.name if i == 1 else f"{config.name}-{i}") for i in itertools.count(1))
+    return (path for path in numbered if not path.exists())
+
+
+@contextlib.contextmanager
+def claimed(config: TrainConfig, old: Path | None) -> Iterator[Path]:
+    """Hold a run's folder, ``old`` or a new one, so that no other process works in it.
+
+    A new folder in which no run began is removed again. Raises ConfigError where a run is at work in the old one.
+    """
+    folder = old or made(config)
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"--resume: a run is still at work in {folder}; wait for its end, or start a new one without --resume"
+        ) from error
+    try:
+        yield folder
+    finally:
+        lock.release()
+        if old is None and not (folder / "config.yaml").exists():
+            shutil.rmtree(folder)
+
+
+def made(config: TrainConfig) -> Path:
+    """A new folder for a run, by a name that no run started at the same moment was given. Raises ConfigError."""
+    for folder in new_folders(config):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue  # another run was quicker
+        except OSError as error:
+            raise ConfigError(f"--output_dir: {folder} cannot be made ({error.strerror}); choose another") from error
+        return folder
+    raise AssertionError("numbers do not end")
 
 
 def newest_folder(config: TrainConfig) -> str:

@@ -4,7 +4,8 @@
 
 Each trial is a run that is assessed six times per ``--images``; one that is worse than the median of the others after
 as many images is pruned (Akiba et al., 2019). Stopped or killed, the same command continues, the trial at hand from its
-last checkpoint. ``OUTPUT/best.yaml`` is the best recipe found, ``OUTPUT/trials.json`` holds all trials.
+last checkpoint. ``OUTPUT/best.yaml`` is the best recipe found, ``OUTPUT/trials.json`` holds all trials. A search ends
+early where as many trials diverge as it shall have.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import yaml
 from accelerate import Accelerator
 
-from genhub.errors import DataError
+from genhub.models.latent import check_seed
 from training.alarms import Diverged
 from training.checkpoints import CheckpointError, write_text
 from training.config import parse_config, read_recipe
+from training.model_records import read_json
 from training.results import read_log
 from training.runs import set_threads
-from training.settings import ConfigError, TrainConfig, to_yaml
+from training.settings import ConfigError, TrainConfig, make_folder, to_yaml
 from training.study import alone
 from training.train import Run
 
@@ -81,8 +83,25 @@ class TrialRun(Run):
             self.trial.report(value, place)
 
 
-def open_search(folder: Path, recipe: str, seed: int) -> optuna.Study:
-    """The search kept in ``folder``, or a new one. Trials that a killed search left are put first, to be continued."""
+def check_terms(options: argparse.Namespace) -> None:
+    """Write down what the search is of, or raise ConfigError where its folder holds another one."""
+    terms = {key: getattr(options, key) for key in ("recipe", "images", "dataset", "seed")}
+    path = options.output / "search.json"
+    found = read_json(path) if path.is_file() else terms
+    for key, value in terms.items():
+        if found.get(key) != value:
+            raise ConfigError(
+                f"--{key}: {options.output} holds a search with {found.get(key)}, got {value}; "
+                "give the same, or another --output"
+            )
+    write_text(path, json.dumps(terms, indent=2) + "\n")
+
+
+def open_search(folder: Path, recipe: str, own: TrainConfig, seed: int) -> optuna.Study:
+    """The search kept in ``folder``, or a new one that begins with the recipe's own values.
+
+    Trials that a killed search left are put first, to be continued.
+    """
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
@@ -92,8 +111,7 @@ def open_search(folder: Path, recipe: str, seed: int) -> optuna.Study:
     search.sampler = optuna.samplers.TPESampler(seed=seed + len(search.trials))  # not the same draws once more
     search.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
     if not search.trials:
-        own = read_recipe(recipe)
-        search.enqueue_trial({"batch_size": own["batch_size"], "lr": own["optimizer"]["lr"], "length": 1.0})
+        search.enqueue_trial({"batch_size": own.batch_size, "lr": own.optimizer.lr, "length": 1.0})
     for trial in search.trials:
         if trial.state == optuna.trial.TrialState.RUNNING:
             search.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -101,10 +119,11 @@ def open_search(folder: Path, recipe: str, seed: int) -> optuna.Study:
     return search
 
 
-def suggested(trial: optuna.Trial, recipe: str, options: argparse.Namespace) -> TrainConfig:
-    """The config of a trial. Raises ConfigError."""
-    batch_size = trial.suggest_categorical("batch_size", BATCH_SIZES)
-    lr = trial.suggest_float("lr", *LEARNING_RATES, log=True)
+def suggested(trial: optuna.Trial, own: TrainConfig, options: argparse.Namespace) -> TrainConfig:
+    """The config of a trial: its recipe's own values are among those that are tried. Raises ConfigError."""
+    batch_size = trial.suggest_categorical("batch_size", sorted({*BATCH_SIZES, own.batch_size}))
+    rates = *LEARNING_RATES, own.optimizer.lr
+    lr = trial.suggest_float("lr", min(rates), max(rates), log=True)
     images = round(trial.suggest_categorical("length", LENGTHS) * options.images)
     changes = {
         "name": "trial",
@@ -118,13 +137,13 @@ def suggested(trial: optuna.Trial, recipe: str, options: argparse.Namespace) -> 
         "seed": options.seed,
     } | ({"dataset": options.dataset} if options.dataset else {})
     path = options.output / "trial.yaml"
-    write_text(path, yaml.safe_dump({"base": recipe, "description": "A trial.", **changes}))
+    write_text(path, yaml.safe_dump({"base": options.recipe, "description": "A trial.", **changes}))
     return parse_config(read_recipe(str(path)))
 
 
-def run_trial(trial: optuna.Trial, options: argparse.Namespace) -> tuple[str, float | None]:
+def run_trial(trial: optuna.Trial, own: TrainConfig, options: argparse.Namespace) -> tuple[str, float | None]:
     """Run or continue one trial; its state ("complete", "pruned", "failed", "stopped") and its best quality."""
-    config = suggested(trial, options.recipe, options)
+    config = suggested(trial, own, options)
     name = trial.user_attrs.get("folder", f"trial-{trial.number:03d}")
     trial.set_user_attr("folder", name)
     folder = options.output / name
@@ -144,15 +163,22 @@ def run_trial(trial: optuna.Trial, options: argparse.Namespace) -> tuple[str, fl
 
 
 def search_all(options: argparse.Namespace) -> bool:
-    """Run trials until there are ``options.trials``. False if the user interrupts."""
+    """Run trials until there are ``options.trials``, or as many failed. False if the user interrupts.
+
+    Raises ConfigError.
+    """
     import optuna
 
     states = optuna.trial.TrialState
     endings = {"complete": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}
-    search = open_search(options.output, options.recipe, options.seed)
+    own, failed = parse_config(read_recipe(options.recipe)), 0
+    search = open_search(options.output, options.recipe, own, options.seed)
     while sum(trial.state in (states.COMPLETE, states.PRUNED) for trial in search.trials) < options.trials:
+        if failed == options.trials:
+            raise ConfigError(f"--recipe: {failed} trials of {options.recipe} diverged; search another one")
         trial = search.ask()
-        state, value = run_trial(trial, options)
+        state, value = run_trial(trial, own, options)
+        failed += state == "failed"
         if state == "stopped":
             return False
         search.tell(trial, value if state == "complete" else None, state=endings[state])
@@ -201,11 +227,13 @@ def main(argv: list[str] | None = None) -> int:
         for name in ("trials", "images"):
             if getattr(options, name) < 1:
                 raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+        check_seed(options.seed, "--seed")
         read_recipe(options.recipe)
-        options.output.mkdir(parents=True, exist_ok=True)
+        make_folder(options.output, "--output")
         with alone(options.output):
+            check_terms(options)
             return 0 if search_all(options) else 130
-    except (ConfigError, DataError, CheckpointError, OSError) as error:
+    except (ValueError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -10,6 +11,14 @@ import yaml
 
 class ConfigError(ValueError):
     """A recipe or an override is wrong; the message names the key, what it got and what is allowed."""
+
+
+def make_folder(path: Path, option: str) -> None:
+    """Make the folder that an option names, unless it is there. Raises ConfigError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{option}: {path} is no folder and cannot be made one ({error.strerror})") from error
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -160,7 +169,8 @@ class TrainConfig:
             instead: bundled name, folder or Hub id.
         max_steps, max_images, max_minutes: the budget; whichever is reached first ends the run. Schedules are laid
             over the first of max_steps and max_images that is given, else over max_minutes.
-        batch_size: images per process and update. ``accumulation`` splits it into that many parts, to save memory.
+        batch_size: images per process and update. ``accumulation`` splits it into that many parts, to save memory: all
+            that a step takes, but of an adversarial objective only what its critic takes.
         clip_norm: largest gradient norm; 0 does not clip.
         ema: decay of the averaged weights, which are what is saved; 0 keeps none.
         mixed_precision: ``no``, ``bf16`` or ``fp16``, by Accelerate.

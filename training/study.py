@@ -43,12 +43,11 @@ from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
 from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
-from training.model_records import read_json
 from training.pictures import contact_sheets, draw_study
 from training.results import write_result
-from training.runs import interruption
-from training.settings import ConfigError, TrainConfig
-from training.tables import BOUNDS, write_tables
+from training.runs import LOCK, interruption
+from training.settings import ConfigError, TrainConfig, make_folder
+from training.tables import BOUNDS, read_study, write_tables
 from training.train import READING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,21 +125,26 @@ def plan(options: argparse.Namespace, overrides: list[str]) -> list[Job]:
     """
     configs = {name: parse_config(read_recipe(name), overrides) for name in options.names}
     dataset = options.dataset or next(iter(configs.values())).dataset
+    called = [config.name for config in configs.values()]
     for name, config in configs.items():
+        if called.count(config.name) > 1:
+            raise ConfigError(f"{name}: another recipe of the study is called {config.name}, too; rename one")
         if short_name(config.dataset) != short_name(next(iter(configs.values())).dataset):
             raise ConfigError(f"{name}: is a recipe for {config.dataset}; a study is of one dataset")
     terms = {"images": options.images, "overrides": overrides}
     path = options.output / "study.json"
-    study = read_json(path) if path.is_file() else {**terms, "systems": {}}
+    study = read_study(options.output) if path.is_file() else {**terms, "systems": {}}
     for key, value in terms.items():
-        if study[key] != value:
-            raise ConfigError(f"--output: {options.output} holds a study of {key} {study[key]}, not {value}")
+        if study.get(key) != value:
+            raise ConfigError(f"--output: {options.output} holds a study of {key} {study.get(key)}, not {value}")
     for name, config in configs.items():
+        for system, facts in study["systems"].items():
+            if facts["name"] == config.name and system != name:
+                raise ConfigError(f"{name}: {system} of this study is called {config.name}, too; rename one")
         if name not in study["systems"]:
             keys = (key for key in READING if key not in ("limit", "streaming"))
             data = load_images(dataset, limit=1, **{key: getattr(config.data, key) for key in keys})
             study["systems"][name] = {"name": config.name, "flops": step_flops(config, data)}
-    options.output.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(study, indent=2) + "\n")
     flops = {name: study["systems"][name]["flops"] for name in configs}
     order = sorted(configs, key=lambda name: (flops[name], name))
@@ -174,15 +178,15 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[int]:
-    """Hold a lock on a study, as a file descriptor that its runs inherit: they may outlive a killed study.
+    """Hold a lock on a folder, as a file descriptor that runs inherit: they may outlive a killed study.
 
-    Raises ConfigError where the study, or a run that it left behind, is still at work.
+    Raises ConfigError where another command, or a run that it left behind, is still at work.
     """
-    with (folder / "lock").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigError(f"--output: a study or a run of it is still at work in {folder}; wait") from error
+            raise ConfigError(f"another command or a run of it is still at work in {folder}; wait") from error
         yield file.fileno()
 
 
@@ -268,7 +272,7 @@ def evaluate_all(options: argparse.Namespace) -> None:
 
     Raises ConfigError.
     """
-    systems = read_json(options.output / "study.json")["systems"]
+    systems = read_study(options.output)["systems"]
     dataset = options.dataset or parse_config(read_recipe(next(iter(systems))), []).dataset
     evaluate = [sys.executable, str(ROOT / "training" / "evaluate.py"), "--dataset", dataset]
     folders = [path.parent for path in sorted(options.runs.glob("seed-*/*/metrics.json"))]
@@ -321,10 +325,12 @@ def main(argv: list[str] | None = None) -> int:
             print(*contact_sheets(options.contact_sheets, options.output), sep="\n")
             return 0
         if options.trains:
-            jobs = plan(options, overrides)
-            options.runs.mkdir(parents=True, exist_ok=True)
-            with alone(options.runs) as lock:
-                if not run_all(jobs, options, overrides, lock):
+            make_folder(options.output, "--output")
+            make_folder(options.runs, "--runs")
+            with contextlib.ExitStack() as held:
+                for folder in dict.fromkeys((options.output.resolve(), options.runs.resolve())):
+                    lock = held.enter_context(alone(folder))
+                if not run_all(plan(options, overrides), options, overrides, lock):
                     return 130
         if options.evaluate_only:
             evaluate_all(options)

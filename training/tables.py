@@ -31,6 +31,14 @@ COLUMNS = {  # of the Markdown table: what is in a column, in the words of its h
 }
 
 
+def read_study(output: Path) -> dict[str, Any]:
+    """The terms of a study and its systems. Raises ConfigError for a damaged record."""
+    study = read_json(output / "study.json")
+    if not isinstance(study.get("images"), int) or not isinstance(study.get("systems"), dict):
+        raise ConfigError(f"{output / 'study.json'}: is no record of a study; restore it, or delete it to begin anew")
+    return study
+
+
 def collect(output: Path, runs: Path) -> list[dict[str, Any]]:
     """A row for every system of a study and for floor and ceiling where they were measured, the best first.
 
@@ -40,7 +48,7 @@ def collect(output: Path, runs: Path) -> list[dict[str, Any]]:
 
     Raises ConfigError where figures were measured by different protocols and so cannot share a table.
     """
-    study = read_json(output / "study.json")
+    study = read_study(output)
     reported = yaml.safe_load(REPORTED.read_text(encoding="utf-8"))
     rows, records = [], {}
     seeds = sorted({folder.name for place in (output, runs) for folder in place.glob("seed-*")})

@@ -24,6 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from genhub.data import ImageSet, load_images
@@ -53,7 +54,7 @@ from training.objectives import VAE, VAEGAN, Adversarial, Autoencoder, Classific
 from training.optimization import schedule_factor
 from training.protocol import default_extractor, find_judge
 from training.records import Log, Meter, samples, save_sheet, spread
-from training.runs import choose_run, interruption, set_threads
+from training.runs import choose_run, claimed, interruption, set_threads
 from training.selection import find_outliers, record_outliers, select, without_classes
 from training.settings import ConfigError, TrainConfig, to_yaml
 
@@ -183,10 +184,16 @@ class Run:
         votes = torch.tensor(mine, dtype=torch.float32, device=self.accelerator.device)
         return [count > 0 for count in self.accelerator.reduce(votes).tolist()]
 
+    def shared(self, mine: float) -> float:
+        """The mean of a number over the processes, whose clocks differ: rates that differ would part their weights."""
+        if self.accelerator.num_processes == 1:
+            return mine
+        return self.accelerator.reduce(torch.tensor(mine, device=self.accelerator.device), reduction="mean").item()
+
     def set_rates(self) -> dict[str, float]:
         """Set this step's learning rates and return them for the log."""
         total = self.total_steps
-        progress = self.step / total if total else self.seconds / (60 * self.config.max_minutes)
+        progress = self.step / total if total else self.shared(self.seconds / (60 * self.config.max_minutes))
         factor = schedule_factor(self.config.schedule, self.step, progress)
         return {f"lr_{name}": updater.set_factor(factor) for name, updater in self.objective.updaters.items()}
 
@@ -210,7 +217,7 @@ class Run:
         path.parent.mkdir(exist_ok=True)
         save_sheet(images, self.ema.model, path)
         if self.reference is not None:
-            self.warn(self.alarms.check_samples(spread(images)))
+            self.warn(self.alarms.check_samples(spread(images, len(self.ema.model.class_names) or 1)))
 
     def assess(self) -> None:
         """Measure the averaged weights and remember the best ones."""
@@ -228,6 +235,7 @@ class Run:
             self.best = {"measure": name, "value": value, "step": self.step}
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.ema.model.state_dict().items()}
         self.warn(self.alarms.check_quality(name, value, self.best["value"]))
+        self.warn(self.alarms.check_classes(numbers.get("largest_class_share", 0)))
 
     def warn(self, messages: list[str]) -> None:
         for message in messages:
@@ -301,12 +309,21 @@ def train(options: argparse.Namespace, overrides: list[str]) -> int:
     """Set up, train and finish one run; the exit code."""
     config, folder = choose_run(options.recipe, options.resume, overrides)
     set_threads(config)
+    if options.dry_run or os.environ.get("RANK", "0") != "0":
+        return train_in(folder, config, options)
+    with claimed(config, None if options.resume is None else folder) as folder:
+        return train_in(folder, config, options)
+
+
+def train_in(folder: Path, config: TrainConfig, options: argparse.Namespace) -> int:
+    """The same in the folder that the main process holds, which is the one that counts."""
     try:
         accelerator = Accelerator(
             mixed_precision=config.mixed_precision, log_with=config.trackers or None, project_dir=folder
         )
-    except ValueError as error:  # such as fp16 on a CPU
+    except ValueError as error:  # such as a tracker that is not installed
         raise ConfigError(f"mixed_precision, trackers: {error}") from error
+    (folder,) = broadcast_object_list([folder])
     run = Run(config, accelerator, folder)
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in run.objective.networks.items()}
     size = len(run.data) if isinstance(run.data, ImageSet) else "streamed"
@@ -316,8 +333,9 @@ def train(options: argparse.Namespace, overrides: list[str]) -> int:
     accelerator.print(f"budget: {budget} of {run.images_per_step} images on {accelerator.device.type}")
     if options.dry_run:
         return 0
+    if options.resume is not None:
+        run.resume()  # before anything is written: what a run refuses must not stay in its config
     if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", to_yaml(config))
         if run.outliers:
             record_outliers(run.outliers, config.data, folder)
@@ -325,8 +343,6 @@ def train(options: argparse.Namespace, overrides: list[str]) -> int:
     if config.trackers:
         accelerator.init_trackers("genhub", init_kwargs={"trackio": {"name": folder.name, "resume": "allow"}})
     try:
-        if options.resume is not None:
-            run.resume()
         finished = run.train()
     finally:
         accelerator.end_training()

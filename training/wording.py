@@ -43,6 +43,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def file_name(text: str) -> str:
+    """Text as a part of a file's name: letters of any script stay, what no file can be called goes."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")
+
+
 def table_cell(text: str) -> str:
     """A value that cannot break out of its cell."""
     return " ".join(str(text).split()).replace("|", "\\|")

@@ -15,7 +15,7 @@ import dataclasses
 import torch
 
 from genhub.data import ImageSet
-from genhub.images import require_uint8
+from genhub.images import at_least_one, require_uint8
 
 LEVELS = 256
 FIRST = 35  # the images that a first look shows, 5 rows of 7
@@ -73,6 +73,7 @@ def first_images(data: ImageSet, n: int = FIRST) -> ImageSet:
 
 def random_images(data: ImageSet, n: int, seed: int = 0) -> ImageSet:
     """n different images with their labels, or all where there are fewer; which ones depends on the seed alone."""
+    n = at_least_one(n, "n")
     return data.subset(torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n])
 
 

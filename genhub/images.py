@@ -147,6 +147,9 @@ def grid(images: torch.Tensor, columns: int | None = None, padding: int = 2, bac
         raise ValueError(f"images: expected shape (n, C, H, W) with n of at least 1, got {tuple(images.shape)}")
     if columns is not None:
         columns = at_least_one(columns, "columns")
+    for name, value in (("padding", padding), ("background", background)):
+        if not isinstance(value, numbers.Integral) or not 0 <= value <= 255:
+            raise ValueError(f"{name}: expected a whole number from 0 to 255, got {value!r}")
     n, channels, height, width = images.shape
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)

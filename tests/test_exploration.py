@@ -62,6 +62,8 @@ def test_first_and_random_images():
     assert len({int(place) for place in places}) == 20
     assert torch.equal(data.labels[torch.stack(places)], chosen.labels)
     assert len(first_images(known())) == len(random_images(known(), 20)) == 4
+    with pytest.raises(ValueError, match="n: expected a whole number of at least 1, got -1"):
+        random_images(data, -1)
 
 
 @pytest.mark.parametrize("function", [mean_image, pixel_histogram])

@@ -247,12 +247,17 @@ def test_odd_grids_are_refused():
     for columns in (0, -1, 1.5):
         with pytest.raises(ValueError, match="columns: expected a whole number of at least 1"):
             im.grid(images, columns=columns)
+    for options in ({"padding": -3}, {"padding": 1.5}, {"background": 256}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}: expected a whole number from 0 to 255, got"):
+            im.grid(images, **options)
 
 
 def test_a_saved_png_has_the_very_pixels_enlarged(tmp_path):
     image = torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     im.save_png(image, tmp_path / "one.png")
     im.save_png(image, tmp_path / "three.png", scale=3)
+    with pytest.raises(ValueError, match="scale: expected a whole number of at least 1, got 0"):
+        im.save_png(image, tmp_path / "none.png", scale=0)
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "three.png") as three:
         assert one.format == "PNG"
         assert torch.equal(im.from_pil(one, 3), image)

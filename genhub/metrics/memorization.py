@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from genhub.images import require_uint8
+from genhub.images import at_least_one, require_uint8
 from genhub.metrics.extractors import pooled_pixels
 from genhub.metrics.figures import Figure, mean_figure, ratio_figure
 
@@ -55,7 +55,7 @@ def memorization(
     usual, _ = nearest(held_out, train, pooled)
     # Where one in a hundred held-out images is itself in the training set, exact copies are still copies.
     copies = ((distance < usual.quantile(0.01)) | (distance == 0)).float()
-    closest = distance.argsort()[:pairs]
+    closest = distance.argsort()[: at_least_one(pairs, "pairs")]
     shown = torch.stack([generated[closest], train[index[closest]]], dim=1).flatten(0, 1)
     figures = {"memorized_share": mean_figure(copies)}
     if usual.sum() > 0:

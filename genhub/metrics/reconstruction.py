@@ -12,7 +12,7 @@ from genhub.images import require_uint8, signed_to_unit, to_signed
 from genhub.latents import sample_latents
 from genhub.metrics.figures import Figure, mean_figure
 from genhub.models import GenHubAE, GenHubVAE
-from genhub.models.latent import evaluating
+from genhub.models.latent import check_seed, evaluating
 
 AT_ONCE = 256  # images
 
@@ -56,7 +56,8 @@ class Bound:
 def bound(images: torch.Tensor, labels: torch.Tensor | None, model: GenHubVAE, seed: int) -> Bound:
     """The evidence lower bound of uint8 images, with one latent per image drawn from the seed."""
     require_uint8(images, "images")
-    noise = sample_latents(len(images), model.latent_dim, seed)
+    model.check_shape(images)
+    noise = sample_latents(len(images), model.latent_dim, check_seed(seed))
     divergences, squares, crosses = [], [], []
     with evaluating(model):
         for first in range(0, len(images), AT_ONCE):

@@ -124,7 +124,7 @@ def without_paths(values: Any) -> Any:
         return [without_paths(value) for value in values]
     if not isinstance(values, str) or not os.path.isdir(os.path.expanduser(values)):
         return values
-    folder = Path(values).resolve()
+    folder = Path(values).expanduser().resolve()
     return folder.parent.name if folder.name == "final" else folder.name
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+
 import gradio as gr
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from gradio.queueing import Event
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -18,8 +22,25 @@ from space.shell import ASSETS, Page, respond, templates
 
 MAX_WAITING = 64
 MAX_SESSIONS = 100  # Gradio keeps a copy of its configuration for each, ten thousand of them unless told otherwise
+MAX_UNREAD = 200  # answers, a megabyte or more each, of which Gradio keeps two thousand for those who never fetch them
 LOOK_AGAIN = 0.01  # seconds. Gradio's queue would look a thousand times a second, in the way of who computes
 NOWHERE = Page("nowhere", "No such page", "This address leads nowhere.")
+
+
+class Unread(dict):
+    """Session → what Gradio has to say to it, bounded. Who is in line or at work is never among the forgotten: a slow
+    model's visitor waits while hundreds of quick answers go by."""
+
+    def __init__(self, events: Mapping[str, Event]) -> None:
+        super().__init__()
+        self.events = events
+
+    def __setitem__(self, session: str, messages: asyncio.Queue) -> None:
+        if len(self) >= MAX_UNREAD:
+            working = {event.session_hash for event in self.events.values()}
+            finished = [old for old in self if old not in working]
+            del self[min(finished, key=lambda old: not self[old].empty())]  # one that was read, else the oldest
+        super().__setitem__(session, messages)
 
 
 class Space(gr.Server):
@@ -31,6 +52,7 @@ class Space(gr.Server):
         queue = blocks._queue  # gr.Server offers no public way to say so
         queue.max_size = MAX_WAITING
         queue.sleep_when_free = LOOK_AGAIN
+        queue.pending_messages_per_session = Unread(queue.event_ids_to_events)
 
 
 def build() -> Space:

@@ -1,8 +1,10 @@
 """What strangers send: fuzzed calls of every endpoint, path tricks, oversized requests, markup."""
 
+import asyncio
 import base64
 import inspect
 import random
+import time
 
 import gradio as gr
 import httpx
@@ -10,7 +12,7 @@ import pytest
 
 from space.doors import MAX_BODY
 from space.lane import Busy, Lane
-from space.server import build
+from space.server import MAX_UNREAD, Unread, build
 
 CALLS = 10_000
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 40).decode()
@@ -131,6 +133,29 @@ def test_the_api_is_open(served):
         assert httpx.get(served.get_blocks().local_url.rstrip("/") + path).status_code == 200
     asked = httpx.post(f"{served.get_blocks().local_url}gradio_api/call/models", json={"data": ["digits"]})
     assert asked.json()["event_id"]
+
+
+def test_answers_that_nobody_fetches_are_forgotten(served):
+    queue = served.get_blocks()._queue
+    for _ in range(MAX_UNREAD + 20):
+        while len(queue):
+            time.sleep(0.01)
+        httpx.post(f"{served.get_blocks().local_url}gradio_api/call/models", json={"data": []})
+    assert len(queue.pending_messages_per_session) == MAX_UNREAD
+
+
+def test_who_waits_longest_is_not_forgotten():
+    class Waiting:
+        session_hash = "0"
+
+    unread = Unread({"event": Waiting()})
+    for i in range(2 * MAX_UNREAD - 2):
+        unread[str(i)] = asyncio.Queue()
+        if i % 2:
+            unread[str(i)].put_nowait("an answer")
+    assert "0" in unread
+    assert len(unread) == MAX_UNREAD
+    assert len([key for key in unread if int(key) % 2]) == MAX_UNREAD - 1, "those that were read go first"
 
 
 def test_a_picture_of_no_model_says_so(web):

@@ -283,6 +283,48 @@ def test_an_image_is_looked_at_closely_by_keyboard(page):
     expect(page.locator("img.large")).to_be_visible()
 
 
+def test_a_late_answer_does_not_change_what_is_looked_at(page):
+    page.goto("/?dataset=digits&n=4")
+    settle(page)
+    first = []
+
+    def hold(route):
+        if "i=1" in route.request.post_data and not first:
+            first.append(route)  # goes on when the second look is there
+        else:
+            route.continue_()
+
+    page.route("**/gradio_api/call/closer", hold)
+    links, dialog = page.locator(".pixels a"), page.get_by_role("dialog", name="A closer look")
+    links.nth(1).click()
+    page.keyboard.press("Escape")
+    links.nth(3).click()
+    expect(dialog.locator("img.large")).to_have_attribute("alt", links.nth(3).locator("img").get_attribute("alt"))
+    with page.expect_response("**/gradio_api/call/closer/*") as answer:
+        first[0].continue_()
+    answer.value.finished()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(dialog.locator("img.large")).to_have_attribute("alt", links.nth(3).locator("img").get_attribute("alt"))
+
+
+def test_slow_models_wait_for_the_last_of_quick_changes_only(page):
+    page.goto("/?dataset=digits&n=2")
+    settle(page)
+    pauses = page.evaluate("""async () => {
+        const card = document.querySelector(".card");
+        card.dataset.slow = "";
+        delete card.dataset.ready;
+        let pauses = 0;
+        const later = window.setTimeout;
+        window.setTimeout = (work, time, ...rest) => { pauses += time === SLOW_PAUSE; return later(work, 0, ...rest); };
+        for (let i = 0; i < 5; i += 1) askSlow(++latest, "dataset=digits&models=none");
+        await slowWork;
+        window.setTimeout = later;
+        return pauses;
+    }""")
+    assert pauses == 1
+
+
 def test_download_and_snippet_give_what_is_shown(page):
     page.goto("/?dataset=digits&class=4&seed=6&n=3")
     settle(page)

@@ -235,6 +235,15 @@ def test_visitors_who_left_are_forgotten(served):
     assert 0 < len(served.get_blocks().state_holder.session_data) <= MAX_SESSIONS
 
 
+def test_the_page_is_sent_its_parts_once(served):
+    web = TestClient(served)
+    joined = web.post("/gradio_api/call/view", json={"data": ["dataset=digits&n=2"]})
+    with web.stream("GET", f"/gradio_api/call/view/{joined.json()['event_id']}") as answer:
+        text = answer.read().decode()
+    assert text.count('"galleries"') == 1
+    assert "event: complete" in text
+
+
 @pytest.mark.parametrize("query", ["seed=%00&n=%ff", "=&&&=", "dataset", "x" * 9000, None, 5, {"a": 1}, ["b"]])
 def test_the_pages_own_endpoint_survives_anything(served, query):
     web = TestClient(served)

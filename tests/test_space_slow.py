@@ -115,14 +115,14 @@ def test_a_quick_model_does_not_wait_for_a_slow_one(bundle):
 def test_the_page_shows_quick_ones_first_and_slow_ones_when_they_are_there(bundle):
     functions = {options["api_name"]: function for function, options in build()._deferred_apis}
     query = "dataset=digits&n=3&class=4"
-    [parts] = functions["view"](query)
+    [parts, _] = functions["view"](query)
     assert parts["galleries"].count('class="pixels columns-3 waiting"') == 2
     assert parts["galleries"].count("data-slow") == 2
     cards = [part for part in functions["slow"](query) if part]
     assert [part["model"] for part in cards] == ["diffusion-digits", "sd-mini"]
     assert "12 denoising steps" in cards[0]["card"]
     assert all(part["card"].count("<img") == 3 for part in cards)
-    [parts] = functions["view"](query)
+    [parts, _] = functions["view"](query)
     assert "waiting" not in parts["galleries"]
 
 

@@ -6,6 +6,7 @@ const SLOW_PAUSE = 900; // and before asking slow models too
 const ARROWS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -5, ArrowDown: 5 };
 let latest = 0; // number of the newest request; older answers are dropped
 let timer = 0;
+let looked = 0; // number of the newest closer look
 let drawn = ""; // the dataset whose classes and models the form offers
 let slowWork = Promise.resolve(); // slow models are asked once at a time
 
@@ -33,6 +34,7 @@ async function update(query = queryOf($("#controls")), address = true) {
   const show = (part) => {
     if (mine !== latest) return;
     if (part.card) return showCard(part);
+    if (!part.galleries) return; // the end
     $("#galleries").innerHTML = part.galleries;
     $("#reproduce").innerHTML = part.reproduce;
     $("#status").textContent = part.status;
@@ -70,7 +72,8 @@ function showCard({ model, card }) {
 function askSlow(mine, query) {
   const waiting = () => mine === latest && $("[data-slow]:not([data-ready])");
   if (!waiting()) return;
-  slowWork = slowWork.then(() => new Promise((done) => { setTimeout(done, SLOW_PAUSE); })).then(async () => {
+  const pause = () => new Promise((done) => { setTimeout(done, SLOW_PAUSE); });
+  slowWork = slowWork.then(() => waiting() && pause()).then(async () => {
     if (!waiting()) return;
     try {
       await ask("slow", [query], (part) => { if (mine === latest && part.card) showCard(part); });
@@ -136,13 +139,15 @@ async function lookCloser(event) {
   const link = event.target.closest("ul.pixels a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
+  const mine = ++looked;
   const body = $("#look-body");
   body.textContent = "Looking …";
   $("#look").showModal();
   try {
-    body.innerHTML = await call("closer", [link.search.slice(1)]);
+    const found = await call("closer", [link.search.slice(1)]);
+    if (mine === looked) body.innerHTML = found;
   } catch (error) {
-    body.textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
+    if (mine === looked) body.textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
   }
 }
 

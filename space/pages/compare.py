@@ -28,6 +28,7 @@ from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
 
 NO_MODEL = "No model is bundled with this copy of GenHub."
 MAX_QUERY = 4000  # characters; longer than any link that this page makes
+LAST: dict[str, Any] = {}  # Gradio sends what comes last a second time to say that it was the last: something small
 TOGETHER_SECONDS = 0.3  # what is ready so soon is shown at once, what is not, one by one
 PAGE = Page(
     "compare", "Compare", "Generative image models side by side: same dataset, same class, same seed, live.", path="/"
@@ -108,6 +109,7 @@ def register(server: gr.Server, engine: Engine) -> None:
                     whole = True
             if not whole:
                 yield parts(engine, view, notes, found)
+            yield LAST
 
     @server.api(name="slow", api_visibility="private", **PATIENT)
     def slow(query: str) -> Iterator[dict[str, Any]]:
@@ -115,9 +117,9 @@ def register(server: gr.Server, engine: Engine) -> None:
         with in_words():
             view, _ = read_view(dict(parse_qsl(str(query)[:MAX_QUERY])), engine.catalog)
             names = tuple(name for name in view.models if name not in quick_names(engine, view))
-            yield {}
             for result in engine.each(view, names):
                 yield card(engine, view, result)
+            yield LAST
 
     @server.api(name="compare", **PATIENT)
     def compare(

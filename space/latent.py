@@ -39,7 +39,8 @@ class Walk:
 
 @dataclasses.dataclass(frozen=True)
 class Map:
-    """A window on a sphere of latents: ``SIDE`` × ``SIDE`` images around (x, y), ``gap`` apart."""
+    """A window on a sphere of latents: ``SIDE`` × ``SIDE`` images around (x, y), ``gap`` apart. The place of an image
+    is the way to it from the seed's: how far to the right and up, as angles in radians."""
 
     dataset: str
     model: str
@@ -125,11 +126,15 @@ def source_images(engine: Engine, dataset: Dataset, labels: list[int] | None, se
 def draw_map(engine: Engine, asked: Map) -> Strip:
     """The images of a map, row by row from its top. In the lane only."""
     model = engine.load(asked.dataset, asked.model)
-    origin, right, up = sample_latents(3, model.latent_dim, asked.seed)
+    corners = sample_latents(3, model.latent_dim, asked.seed)
+    axes, upper = torch.linalg.qr(corners.T)
+    origin, right, up = (axes * upper.diagonal().sign()).T  # of length 1 and at right angles, near where they come from
     offsets = (torch.arange(SIDE) - SIDE // 2) * asked.gap
-    rows = [origin + (asked.x + dx) * right + (asked.y - dy) * up for dy in offsets for dx in offsets]
-    latents = torch.stack(rows)
-    latents = latents / latents.norm(dim=1, keepdim=True) * origin.norm() * asked.truncation
+    places = torch.tensor([(asked.x + dx, asked.y - dy) for dy in offsets for dx in offsets])
+    angles = places.norm(dim=1, keepdim=True)
+    headings = places / angles.clamp_min(1e-9) @ torch.stack([right, up])
+    latents = angles.cos() * origin + angles.sin() * headings  # the exponential map of the sphere
+    latents = latents * corners[0].norm() * asked.truncation
     labels = None if asked.label is None else [asked.label] * len(latents)
     return Strip(to_uint8(model.decode(latents.to(model.device), labels).float().cpu()))
 

@@ -111,8 +111,29 @@ def test_a_map_moves_with_the_arrow_keys(page):
     assert page.locator("#map img").evaluate_all(sources) == before
 
 
+def test_a_held_key_ends_at_the_edge_of_the_map_and_asks_once_at_a_time(page):
+    page.goto("/latent?do=map&dataset=digits&gap=1.5&x=17")
+    settle(page)
+    asked = []
+    page.on("request", lambda request: request.url.endswith("/call/latent") and asked.append(request.url))
+    page.locator("#map").evaluate("""map => {
+        const press = () => map.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+        for (let i = 0; i < 9; i += 1) press();
+    }""")
+    page.wait_for_url("**x=20&**")
+    settle(page)
+    assert len(asked) == 1
+    expect(page.locator(".note:visible")).to_have_count(0)
+
+
 def test_another_task_or_dataset_brings_its_fields(page):
-    page.goto("/latent")
+    page.goto("/latent?fromclass=8")
+    settle(page)
+    page.get_by_role("radio", name="CIFAR-10").check()
+    expect(page.get_by_label("From class")).to_have_value("cat")
+    expect(page.locator(".note:visible")).to_have_count(0)
+    page.get_by_role("radio", name="MNIST").check()
+    expect(page.get_by_label("From class")).to_have_value("3")
     settle(page)
     page.get_by_role("radio", name="Arithmetic").check()
     expect(page.get_by_label("subtract")).to_be_visible()

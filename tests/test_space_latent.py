@@ -73,6 +73,16 @@ def test_a_map_moves_by_whole_images(engine):
     assert (here[:-1].int() - up[1:].int()).abs().max() <= 1
 
 
+def test_a_map_comes_round_again(engine):
+    start, half, whole = (
+        answer(engine, asked_of(do="map", dataset="digits", x=x)).pixels[SIDE**2 // 2].int() for x in (0, 3.14, 6.28)
+    )
+    assert (whole - start).abs().max() <= 4
+    assert (half - start).abs().max() > 50
+    model = genhub.load("cgan-digits")
+    assert (start - to_uint8(model.generate(1, labels=3, seed=0))[0].int()).abs().max() <= 1, "it starts at the seed"
+
+
 def test_arithmetic_ends_in_the_class_that_was_added(engine):
     judge = genhub.load("classifier-mnist")
     pairs = [(start, plus) for start in range(10) for plus in range(10) if start != plus]

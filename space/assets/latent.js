@@ -4,11 +4,14 @@
 const PAUSE = 160; // milliseconds without a change before asking
 const FRAME = 110; // milliseconds for one image of the strip
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+const LOST = { dataset: ["model", "fromclass", "toclass", "class", "minus", "plus"], do: ["model"] }; // with a choice
 const form = $("#controls");
 let latest = 0;
 let timer = 0;
 let playing = 0;
 let forward = 1;
+let waiting = false; // whether the map will be asked for again
+let asking = Promise.resolve(); // the map is asked for once at a time: a held key must not fill the queue
 
 function queryOf() {
   return new URLSearchParams(new FormData(form)).toString();
@@ -49,18 +52,30 @@ function redraw(answer) {
   reveal();
 }
 
-function later(pause = PAUSE) {
+function later() {
   clearTimeout(timer);
   $("#content").setAttribute("aria-busy", "true");
-  timer = setTimeout(() => update(), pause);
+  timer = setTimeout(() => update(), PAUSE);
 }
 
 function move(dx, dy) {
   const gap = Number($("#gap").value);
-  const round = (value) => Math.round(value * 100) / 100;
-  $("#x").value = round(Number($("#x").value) + dx * gap);
-  $("#y").value = round(Number($("#y").value) + dy * gap);
-  update();
+  const limit = Number($("#map").dataset.limit);
+  for (const [name, step] of [["#x", dx], ["#y", dy]]) {
+    const value = Math.round(100 * (Number($(name).value) + step * gap)) / 100;
+    $(name).value = Math.min(Math.max(value, -limit), limit);
+  }
+  if (waiting) return;
+  waiting = true;
+  asking = asking.then(() => { waiting = false; return update(); });
+}
+
+// What belongs to another dataset or task means nothing to the one that is chosen now.
+function forget(chosen) {
+  for (const name of LOST[chosen] || []) {
+    form.querySelectorAll(`[name=${name}]`).forEach((input) => { input.name = `${name}-gone`; });
+    form.setAttribute("data-key", ""); // to be drawn anew, even if the choice is taken back
+  }
 }
 
 function frames() {
@@ -105,6 +120,7 @@ form.addEventListener("submit", (event) => { event.preventDefault(); update(); }
 form.addEventListener("input", (event) => {
   const shown = form.querySelector(`output[for="${event.target.id}"]`);
   if (shown) shown.textContent = event.target.value;
+  forget(event.target.name);
   later();
 });
 form.addEventListener("click", (event) => {

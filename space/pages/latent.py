@@ -269,6 +269,7 @@ def page_values(engine: Engine, asked: Asked, notes: list[str], found: Strip | P
         "short": all(len(name) <= 2 for name in dataset.class_names),
         "snippet": snippet(asked) if asked.task == "walk" and info else "",
         "max_seed": SEED.high,
+        "limit": PLACE.high,
     }
 
 

@@ -95,11 +95,11 @@ def to_pil(image: torch.Tensor) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
-def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torch.Tensor:
+def from_pil(image: Image.Image, channels: int, size: int | None = None, background: str = "black") -> torch.Tensor:
     """A PIL image to uint8 (channels, H, W), channels 1 or 3; with ``size``, centre-cropped to a square and resized.
 
-    Photos are turned as their camera says, 16-bit grey is scaled to 8 bits, and transparency is laid over black.
-    Resizing is antialiased (bicubic). Raises ValueError for 32-bit pixels, whose range nothing tells.
+    Photos are turned as their camera says, 16-bit grey is scaled to 8 bits, and what is transparent is laid over
+    ``background``. Resizing is antialiased (bicubic). Raises ValueError for 32-bit pixels, whose range nothing tells.
     """
     if channels not in (1, 3):
         raise ValueError(f"channels: expected 1 (grey) or 3 (colour), got {channels!r}")
@@ -113,7 +113,7 @@ def from_pil(image: Image.Image, channels: int, size: int | None = None) -> torc
         image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert("RGB").convert(mode)  # PIL has no direct way from some modes to grey

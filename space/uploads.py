@@ -59,15 +59,14 @@ def fit(image: Image.Image, shape: tuple[int, int, int]) -> tuple[torch.Tensor, 
     channels, size, _ = shape
     if channels == 3:
         return from_pil(image, channels, size), []
-    notes = []
-    grey = from_pil(image, 1)
-    if edge_mean(grey) > 127:
-        grey = 255 - grey
-        notes.append("It was dark on light, so it was inverted.")
-    placed = place(grey, size)
-    if placed is None:
-        return from_pil(Image.fromarray(grey[0].numpy()), 1, size), [*notes, "It is empty."]
-    return placed, [*notes, "It was scaled and centred as the training digits are."]
+    for background in ("white", "black"):  # what is transparent may be drawn on in black, or in white
+        grey, notes = from_pil(image, 1, background=background), []
+        if edge_mean(grey) > 127:
+            grey = 255 - grey
+            notes.append("It was dark on light, so it was inverted.")
+        if (placed := place(grey, size)) is not None:
+            return placed, [*notes, "It was scaled and centred as the training digits are."]
+    return torch.zeros(shape, dtype=torch.uint8), ["It is empty."]
 
 
 def edge_mean(image: torch.Tensor) -> float:

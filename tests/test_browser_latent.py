@@ -138,9 +138,11 @@ def test_another_task_or_dataset_brings_its_fields(page):
     page.get_by_role("radio", name="Arithmetic").check()
     expect(page.get_by_label("subtract")).to_be_visible()
     settle(page)
+    expect(page.locator(".note:visible")).to_have_count(0)
     page.get_by_role("radio", name="CIFAR-10").check()
     expect(page.get_by_label("subtract").locator("option")).to_contain_text(["airplane", "automobile"])
     settle(page)
+    expect(page.locator(".note:visible")).to_have_count(0)
     page.get_by_role("radio", name="Digits").check()
     expect(page.get_by_role("heading", name="No model of Digits packs images")).to_be_visible()
 
@@ -194,6 +196,30 @@ def test_an_upload_is_reconstructed_and_a_bad_one_is_said(page, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     page.locator("#file").set_input_files(tmp_path / "bad.png")
     expect(page.get_by_role("alert")).to_contain_text("no picture that can be read")
+
+
+def test_an_upload_stays_when_the_dataset_changes(page, tmp_path):
+    page.goto("/reconstruct?dataset=mnist&class=7")
+    settle(page)
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "white.png")
+    page.locator("#file").set_input_files(tmp_path / "white.png")
+    expect(page.get_by_text("It is empty.")).to_be_visible()
+    expect(page.get_by_text("An empty picture is not judged.").first).to_be_visible()
+    expect(page.locator(".bands")).to_have_count(0)
+    page.get_by_role("radio", name="CIFAR-10").check()
+    expect(page.locator("[data-model=ae-cifar10] .rebuilt")).to_be_visible()
+    settle(page)
+
+    def middle():
+        source = page.get_by_alt_text("The picture as ae-cifar10 sees it").get_attribute("src")
+        return Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).getpixel((16, 16))
+
+    assert middle() == (255, 255, 255)
+    expect(page.locator(".note:visible")).to_have_count(0)
+    page.get_by_label("Class").select_option("frog")
+    page.wait_for_url("**class=frog**")
+    settle(page)
+    assert middle() != (255, 255, 255)
 
 
 def test_styles_and_scripts_are_ours():

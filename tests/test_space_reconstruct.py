@@ -16,7 +16,7 @@ from PIL import Image
 import genhub
 from genhub.images import to_signed, to_uint8
 from space.catalog import read_catalog
-from space.pages.reconstruct import answer, check_code, make_sample, read_sample
+from space.pages.reconstruct import answer, card, check_code, make_sample, read_sample
 from space.rebuild import Picture, rebuild, references, sample, unpack
 from space.server import build
 from space.uploads import FORMATS, MAX_BYTES, decode, fit, read_upload
@@ -147,9 +147,28 @@ def test_drawings_are_placed_as_the_training_digits():
     rows, columns = (pixels[0] > 127).any(dim=1).nonzero(), (pixels[0] > 127).any(dim=0).nonzero()
     assert (rows.min().item(), rows.max().item()) == (4, 23)
     assert (columns.min().item(), columns.max().item()) == (10, 17)
-    empty, notes = fit(Image.new("L", (280, 280)), (1, 28, 28))
-    assert empty.max() == 0
-    assert notes == ["It is empty."]
+    for paper in (Image.new("L", (280, 280)), Image.new("L", (280, 280), 255), Image.new("RGBA", (280, 280))):
+        empty, notes = fit(paper, (1, 28, 28))
+        assert empty.shape == (1, 28, 28)
+        assert empty.max() == 0
+        assert notes == ["It is empty."]
+
+
+@pytest.mark.parametrize("ink", ["black", "white"])
+def test_ink_on_nothing_is_seen(ink):
+    sheet = Image.new("RGBA", (280, 280))
+    sheet.paste(ink, (20, 30, 60, 130))
+    pixels, _ = fit(sheet, (1, 28, 28))
+    assert (pixels[0] > 127).sum() == 20 * 8
+
+
+def test_an_empty_picture_is_not_judged(engine):
+    dataset = CATALOG["mnist"]
+    found = answer(engine, dataset, Picture.of(torch.zeros(1, 28, 28, dtype=torch.uint8)), [])
+    for info in dataset.able("reconstructs"):
+        made = card(info, found)
+        assert made["verdict"] == ("", "An empty picture is not judged.")
+        assert made["bands"] == []
 
 
 # -- reconstructions --------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ const PAUSE = 250; // milliseconds after a stroke
 const form = $("#controls");
 let latest = 0;
 let timer = 0;
+let shown = null; // the drawing or upload in use as data URI, null for a sample
 let codes = {}; // model → {code, label} of what is shown
 const turning = new WeakMap(); // card → number of the newest change of its code
 const turnTimers = new WeakMap();
@@ -12,6 +13,7 @@ let point = null; // where the pen is, while it is down
 
 function query() {
   const fields = new FormData(form);
+  if (fields.get("dataset") !== form.getAttribute("data-key")) fields.delete("class"); // it is one of another dataset
   return new URLSearchParams(["dataset", "class", "seed"].filter((name) => fields.has(name)).map((name) => [name, fields.get(name)])).toString();
 }
 
@@ -22,6 +24,7 @@ async function update({ picture = null, text = query(), address = true } = {}) {
   try {
     const answer = await call("rebuild", [text, picture]);
     if (mine !== latest) return;
+    shown = picture;
     codes = answer.codes;
     $("#result").innerHTML = answer.result;
     $("#status").textContent = answer.status;
@@ -63,7 +66,7 @@ function prepare() {
       timer = setTimeout(() => update({ picture: pad.toDataURL("image/png") }), PAUSE);
     });
   }
-  $("#clear").addEventListener("click", () => { clearPad(); $("#file").value = ""; });
+  $("#clear").addEventListener("click", () => { clearPad(); $("#file").value = ""; shown = null; });
   $("#another").addEventListener("click", () => {
     $("#sample-seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % 10000;
     clearPad();
@@ -145,7 +148,9 @@ $("#result").addEventListener("click", (event) => {
 });
 form.addEventListener("submit", (event) => { event.preventDefault(); update(); });
 form.addEventListener("change", (event) => {
-  if (["dataset", "class", "seed"].includes(event.target.name)) update();
+  const { name } = event.target;
+  if (name === "dataset") update({ picture: shown });
+  if (name === "class" || name === "seed") update();
 });
 prepare();
 if (!$("#content").matches("[data-found]")) update({ text: location.search.slice(1), address: location.search !== "" });

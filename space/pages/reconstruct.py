@@ -129,7 +129,8 @@ def answer(engine: Engine, dataset: Dataset, picture: Picture, notes: list[str])
     models = tuple(info.name for info in dataset.able("reconstructs"))
     others = tuple(info.name for info in (dataset.source,) if info) + ((dataset.judge,) if dataset.judge else ())
     rebuilt = engine.run(rebuild, dataset.name, models, picture, dataset=dataset.name, models=models + others)
-    return {"src": data_uri(png(picture.pixels)), "rebuilt": rebuilt, "notes": notes, "png": len(png(picture.pixels))}
+    file = png(picture.pixels)
+    return {"src": data_uri(file), "rebuilt": rebuilt, "notes": notes, "png": len(file), "empty": not any(picture.data)}
 
 
 def check_code(code: object) -> tuple[float, ...]:
@@ -180,8 +181,10 @@ def card(info: ModelInfo, found: Mapping[str, Any] | None) -> dict[str, Any]:
     peak = max(abs(value) for value in rebuilt.code) or 1.0
     reach = math.ceil(max(3.0, *(1.5 * abs(rebuilt.code[i]) for i in rebuilt.largest)))
     bars = [(i, value / peak) for i, value in enumerate(rebuilt.code)]
-    about = {"verdict": verdict(rebuilt), "bands": bands(rebuilt), "detection": detection(info)}
-    return {**values, **about, "bars": bars, "peak": peak, "reach": reach}
+    about = {"verdict": verdict(rebuilt), "bands": bands(rebuilt)}
+    if found["empty"]:
+        about = {"verdict": ("", "An empty picture is not judged."), "bands": []}
+    return {**values, **about, "detection": detection(info), "bars": bars, "peak": peak, "reach": reach}
 
 
 LINES = {  # slug of a kind → what it makes of a picture

@@ -58,6 +58,9 @@ def test_the_game_is_played_with_keys_and_keeps_the_score(page):
     page.keyboard.press("ArrowRight")  # no round is open: nothing may count
     page.keyboard.press("Enter")
     expect(page.locator("#status")).to_have_text("Which one is real?")
+    expect(page.locator("#content")).to_be_focused()
+    page.keyboard.press("Enter")  # again, and too late: no guess
+    expect(page.locator("#next")).to_be_hidden()
     page.keyboard.press("ArrowDown")
     expect(page.locator("#score-tie")).to_have_text("1")
     page.locator("#next").click()
@@ -92,6 +95,25 @@ def test_the_game_leaves_keys_to_who_is_elsewhere_on_the_page(page):
     page.keyboard.press("ArrowDown")  # the round is still open for this one
     expect(page.locator("#score-tie")).to_have_text("1")
     assert (page.locator("#score-right").inner_text(), page.locator("#score-wrong").inner_text()) == ("0", "0")
+
+
+def test_two_tabs_add_to_one_score(page):
+    opened(page, "play?dataset=digits")
+    other = page.context.new_page()
+    opened(other, "play?dataset=digits")
+    for tab in (page, other, page):
+        tab.keyboard.press("ArrowDown")
+        expect(tab.locator("#next")).to_be_visible()
+        tab.locator("#next").click()
+        expect(tab.locator("#status")).to_have_text("Which one is real?")
+    expect(page.locator("#score-tie")).to_have_text("3")
+
+
+def test_a_round_that_is_over_is_said(page):
+    opened(page, "play?dataset=digits")
+    page.route("**/guess?*", lambda route: route.fulfill(json={"problem": "That round is over."}), times=1)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#status")).to_have_text("That round is over. Which one is real?")
 
 
 def test_a_spoilt_score_is_no_problem(page):
@@ -130,6 +152,12 @@ def test_the_board_sorts_in_place_and_without_scripts_alike(page, browser, url):
     assert page.evaluate("window.stayed"), "the page was loaded anew"
     expect(page.get_by_role("link", name="System")).to_be_focused()
     assert "sort=name" in page.url
+    expect(page.get_by_role("status")).to_contain_text("sorted by name")
+    for name, then in (("All columns", "Main columns"), ("Complete rows only", "Show all rows"), ("Show all rows", "")):
+        page.get_by_role("link", name=name).press("Enter")
+        expect(page.get_by_role("link", name=then or "Complete rows only")).to_be_focused()
+    page.get_by_role("link", name="Main columns").click()
+    expect(page.get_by_role("link", name="All columns")).to_be_focused()
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
     assert download.value.suggested_filename == "genhub-mnist.csv"

@@ -13,7 +13,10 @@ function themed() {
   button.addEventListener("click", () => {
     const root = document.documentElement;
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("genhub-theme", root.dataset.theme); } catch { /* kept for this visit only */ }
+    try {
+      sessionStorage.setItem("genhub-theme", root.dataset.theme);
+      localStorage.setItem("genhub-theme", root.dataset.theme);
+    } catch { /* for this page only */ }
     show();
   });
   button.removeAttribute("aria-pressed");
@@ -91,15 +94,16 @@ function showProblem(problem, again) {
   const retry = document.createElement("button");
   retry.type = "button";
   retry.textContent = "Try again";
-  retry.addEventListener("click", again);
+  retry.addEventListener("click", () => {
+    $("#content").focus({ preventScroll: true }); // this button goes away
+    again();
+  });
   box.append(" ", retry);
 }
 
 // The address of what is shown, without a new entry in the history.
-function showAddress(query) {
-  const kept = new URLSearchParams(location.search).get("__theme");
-  const full = kept ? `${query}&__theme=${encodeURIComponent(kept)}` : query;
-  history.replaceState(null, "", `?${full}${location.hash}`);
+function showAddress(query, hash = location.hash) {
+  history.replaceState(null, "", `?${query}${hash}`);
   // Inside a Space the address bar belongs to the page around this one; this is how it is told.
   if (window.parent !== window) window.parent.postMessage({ queryString: query, hash: "" }, "https://huggingface.co");
 }
@@ -120,12 +124,6 @@ async function copy(button, text) {
   setTimeout(() => { button.textContent = said; }, 1600);
 }
 
-// Links to other pages keep a theme that came with the address.
-function keepTheme() {
-  const kept = new URLSearchParams(location.search).get("__theme");
-  if (kept) document.querySelectorAll("header a").forEach((link) => { link.search = `__theme=${encodeURIComponent(kept)}`; });
-}
-
 // On a narrow screen a row of choices scrolls inside itself: bring the chosen one into sight.
 function reveal() {
   for (const row of document.querySelectorAll(".chips")) {
@@ -135,7 +133,6 @@ function reveal() {
 }
 
 themed();
-keepTheme();
 reveal();
 document.addEventListener("click", (event) => {
   if (event.target.id === "copy-link") copy(event.target, location.href);

@@ -3,22 +3,23 @@
 
 let latestTable = 0; // number of the newest request; older answers are dropped
 
-async function showTable(address, focus) {
+async function showTable(link) {
   const mine = ++latestTable;
   const board = $("#board");
+  const place = [...board.querySelectorAll("a")].indexOf(link);
   board.setAttribute("aria-busy", "true");
   try {
-    const reply = await fetch(address);
+    const reply = await fetch(link.href);
     if (!reply.ok) throw new Error("no table");
-    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector("#board");
+    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
     if (mine !== latestTable) return;
-    board.replaceChildren(...fresh.childNodes);
+    board.replaceChildren(...fresh.querySelector("#board").childNodes);
+    $("#status").textContent = fresh.querySelector("#status").textContent;
     roll();
-    history.replaceState(null, "", address);
-    const again = [...board.querySelectorAll("a")].find((link) => link.textContent.trim() === focus);
-    if (again) again.focus({ preventScroll: true });
+    showAddress(link.search.slice(1), link.hash);
+    (board.querySelectorAll("a")[place] || $("#content")).focus({ preventScroll: true });
   } catch {
-    location.assign(address); // the plain way, with the browser's own word on what went wrong
+    location.assign(link.href); // the plain way, with the browser's own word on what went wrong
   } finally {
     if (mine === latestTable) board.removeAttribute("aria-busy");
   }
@@ -47,5 +48,5 @@ $("#board")?.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || link.hasAttribute("download") || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  showTable(link.getAttribute("href"), link.textContent.trim());
+  showTable(link);
 });

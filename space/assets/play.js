@@ -14,27 +14,29 @@ function blank() {
   return { right: 0, wrong: 0, tie: 0, streak: 0, best: 0, families: {} };
 }
 
-// What this browser keeps, as far as it makes sense.
+// What this browser keeps, as far as it makes sense; null where it keeps nothing.
 function readScore() {
-  const score = blank();
   const whole = (value) => (Number.isSafeInteger(value) && value > 0 ? value : 0);
   try {
-    const kept = JSON.parse(localStorage.getItem(place)) || {};
-    for (const key of ["right", "wrong", "tie", "streak", "best"]) score[key] = whole(kept[key]);
+    const kept = JSON.parse(localStorage.getItem(place));
+    if (!kept) return null;
+    const found = blank();
+    for (const key of ["right", "wrong", "tie", "streak", "best"]) found[key] = whole(kept[key]);
     for (const [name, part] of Object.entries(kept.families || {})) {
-      score.families[name] = { rounds: whole(part.rounds), fooled: Number(part.fooled) || 0 };
+      if (part) found.families[name] = { rounds: whole(part.rounds), fooled: Number(part.fooled) || 0 };
     }
-  } catch { /* nothing kept, or not by us */ }
-  return score;
+    return found;
+  } catch { return null; /* storage may be forbidden, or was written by others */ }
 }
 
-const score = readScore();
+const score = readScore() || blank();
 
 function keepScore() {
   try { localStorage.setItem(place, JSON.stringify(score)); } catch { /* kept for this visit only */ }
 }
 
 function count(outcome, family) {
+  Object.assign(score, readScore()); // another tab may have gone on
   score[outcome] += 1;
   if (outcome === "right") score.streak += 1;
   if (outcome === "wrong") score.streak = 0;
@@ -109,7 +111,7 @@ function say(text) {
   $("#status").textContent = text;
 }
 
-async function deal() {
+async function deal(remark = "") {
   if (busy) return;
   busy = true;
   round = null;
@@ -137,11 +139,11 @@ async function deal() {
     round = dealt.round;
     setSides(dealt);
     allow(true);
-    say("Which one is real?");
-    if (wasHere) $("#left button").focus({ preventScroll: true });
+    say(`${remark} Which one is real?`.trim());
+    if (wasHere) content.focus({ preventScroll: true }); // not on a button, which a second Enter would press
   } catch (error) {
     say("");
-    showProblem(error, deal);
+    showProblem(error, () => deal());
   } finally {
     busy = false;
     content.setAttribute("aria-busy", "false");
@@ -182,9 +184,8 @@ async function guess(which) {
     const answer = await reply.json();
     round = null;
     if (answer.problem) {
-      say(answer.problem);
       busy = false;
-      await deal();
+      await deal(answer.problem);
       return;
     }
     count(answer.outcome, answer.family);
@@ -204,7 +205,7 @@ async function guess(which) {
 document.querySelectorAll("[data-guess]").forEach((button) => {
   button.addEventListener("click", () => guess(button.dataset.guess));
 });
-$("#next").addEventListener("click", deal);
+$("#next").addEventListener("click", () => deal());
 $("#reset").addEventListener("click", () => {
   Object.assign(score, blank());
   keepScore();

@@ -86,7 +86,7 @@ def pictures(info: ModelInfo, result: Result, view: View, engine: Engine) -> lis
 
 def describe(info: ModelInfo, result: Result, dataset: Dataset, i: int) -> str:
     """One image in words, for those who do not see it."""
-    text = f"{dataset.title} image {i + 1} of {result.job.n} by {family_of(info).title} {info.name}"
+    text = f"{dataset.title} image {i} by {family_of(info).title} {info.name}"
     asked, seen = dataset.class_name(result.labels, i), dataset.class_name(result.judged, i)
     text += f", reconstructed from {result.source}" if result.source else ""
     text += f"; asked for: {asked}" if asked is not None else ""

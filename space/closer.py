@@ -89,7 +89,7 @@ def ask(
 
 
 def opinion(engine: Engine, dataset: Dataset, result: Result, labels: tuple[int, ...] | None, i: int) -> Opinion | None:
-    """What the critic that a GAN was trained against says; None for models without one."""
+    """What the critic that a GAN was trained against says; None where no critic is kept."""
     if result.source or not (dataset.model(result.job.model).folder / "discriminator").is_dir():
         return None
     try:

@@ -78,4 +78,4 @@ def nowhere(request: Request, error: HTTPException) -> Response:
     deep = request.url.path.count("/") > 1  # where the relative links of a page would lead nowhere either
     if deep or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": error.detail}, status_code=404)
-    return respond(NOWHERE, "nowhere.html", status=404)
+    return respond(NOWHERE, "sorry.html", heading="There is no such page", reason=NOWHERE.line, status=404)

@@ -22,6 +22,7 @@ POLICY = (  # the browser itself refuses whatever is not ours
     "manifest-src 'self'; base-uri 'none'; form-action 'self'"
 )
 HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+BUSY = {"Retry-After": "10"}  # seconds, with status 503
 QUICK = {"concurrency_id": "quick", "concurrency_limit": 1}  # Gradio's line for what takes a second at most
 PATIENT = {"concurrency_id": "patient", "concurrency_limit": 1}  # and for what may take a minute
 templates = Environment(
@@ -73,7 +74,7 @@ def respond(page: Page, template: str, *, status: int = 200, **values: object) -
     files = [file for stem in ("genhub", page.name) for file in (f"{stem}.css", f"{stem}.js")]
     present = [file for file in files if (ASSETS / file).is_file()]
     html = render(template, page=page, files=present, version=version(), **values)
-    return HTMLResponse(html, status_code=status, headers=HEADERS)
+    return HTMLResponse(html, status_code=status, headers=HEADERS | (BUSY if status == 503 else {}))
 
 
 @functools.cache

@@ -75,7 +75,28 @@ def test_images_are_there_without_any_script(browser, url):
     expect(images).to_have_count(10 * len(FIRST.leading))
     sizes = images.evaluate_all("images => images.map(image => image.naturalWidth)")
     assert set(sizes) == {FIRST.leading[0].image_shape[2]}
+    page.goto("/?seed=9")
+    expect(page.get_by_text("Making new images needs JavaScript.")).to_be_visible()
+    page.get_by_role("link", name="Those of seed 0").click()
+    expect(images).to_have_count(10 * len(FIRST.leading))
+    for name in ("#theme", "#dice", "#copy-link", "#copy-code"):
+        expect(page.locator(name)).to_be_hidden()
+    names = [model.name for model in FIRST.leading]
+    page.locator(f'input[value="{names[0]}"]').uncheck()
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator(".card .name code")).to_have_text(names[1:])
     context.close()
+
+
+def test_without_any_script_the_system_chooses_the_theme(browser, url):
+    papers = []
+    for scheme in ("light", "dark"):
+        context = browser.new_context(base_url=url, java_script_enabled=False, color_scheme=scheme)
+        page = context.new_page()
+        page.goto("/latent")
+        papers.append(page.screenshot(clip={"x": 2, "y": 2, "width": 1, "height": 1}))
+        context.close()
+    assert papers[0] != papers[1]
 
 
 def test_every_image_says_what_it_is_and_keeps_its_pixels_crisp(page):
@@ -84,7 +105,8 @@ def test_every_image_says_what_it_is_and_keeps_its_pixels_crisp(page):
     images = page.locator(".pixels img")
     alts = images.evaluate_all("images => images.map(image => image.alt)")
     assert len(set(alts)) == len(alts) == 3
-    assert all("Digits image" in alt and "asked for: 7" in alt and "cgan-digits" in alt for alt in alts)
+    assert [alt.split(" by ")[0] for alt in alts] == [f"Digits image {i}" for i in range(3)]
+    assert all("asked for: 7" in alt and "cgan-digits" in alt for alt in alts)
     assert images.first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
 
 
@@ -341,20 +363,50 @@ def test_download_and_snippet_give_what_is_shown(page):
     assert names["images"]["cgan-digits"].shape == (3, *genhub.load("cgan-digits").image_shape)
 
 
+PAPER = "getComputedStyle(document.body).backgroundColor"
+
+
 def test_dark_and_light_follow_the_visitor(browser, url):
     for scheme in ("light", "dark"):
         context = browser.new_context(base_url=url, color_scheme=scheme)
         page = context.new_page()
         page.goto("/")
-        paper = "getComputedStyle(document.body).backgroundColor"
-        first = page.evaluate(paper)
+        first = page.evaluate(PAPER)
         page.locator("#theme").click()
-        assert page.evaluate(paper) != first
+        assert page.evaluate(PAPER) != first
         page.reload()
-        assert page.evaluate(paper) != first, "the choice is forgotten"
-        page.goto(f"/?__theme={scheme}")
-        assert page.evaluate(paper) == first, "the link's theme wins"
+        assert page.evaluate(PAPER) != first, "the choice is forgotten"
+        other = context.new_page()
+        other.goto("/")
+        assert other.evaluate(PAPER) != first, "the choice is forgotten"
+        other.goto(f"/?__theme={scheme}")
+        assert other.evaluate(PAPER) == first, "the link's theme wins over an earlier visit's"
         context.close()
+
+
+def test_a_choice_wins_over_the_links_theme_which_other_pages_keep(browser, url):
+    context = browser.new_context(base_url=url, color_scheme="light")
+    page = context.new_page()
+    page.goto("/leaderboard")
+    light = page.evaluate(PAPER)
+    page.goto("/data?__theme=dark")
+    dark = page.evaluate(PAPER)
+    assert dark != light
+    page.get_by_role("link", name="CIFAR-10", exact=True).click()
+    assert page.evaluate(PAPER) == dark
+    page.goto("/leaderboard?__theme=dark")
+    page.get_by_role("link", name="All columns").click()
+    page.wait_for_url("**columns=all**")
+    page.reload()
+    assert page.evaluate(PAPER) == dark
+    page.goto("/?__theme=dark")
+    page.locator("#theme").click()
+    assert page.evaluate(PAPER) == light
+    page.get_by_role("link", name="Data", exact=True).click()
+    assert page.evaluate(PAPER) == light
+    page.go_back()
+    assert page.evaluate(PAPER) == light
+    context.close()
 
 
 def test_a_server_that_is_gone_is_said(browser, url):
@@ -366,7 +418,8 @@ def test_a_server_that_is_gone_is_said(browser, url):
     page.locator("#dice").click()
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again").press("Enter")
     expect(page.locator("#problem")).to_be_hidden()
+    expect(page.locator("#content")).to_be_focused()
     settle(page)
     context.close()

@@ -9,6 +9,7 @@ import time
 import gradio as gr
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from space.doors import MAX_BODY
 from space.lane import Busy, Lane
@@ -162,6 +163,21 @@ def test_a_picture_of_no_model_says_so(web):
     answer = web.get("/picture", params={"dataset": "digits", "models": "none"})
     assert answer.status_code == 400
     assert "No model is chosen." in answer.text
+    assert "Compare the models" in answer.text
+    assert "training/train.py" not in answer.text
+
+
+def test_who_comes_when_all_are_here_is_asked_to_come_again(server):
+    web = TestClient(server)
+    for path in (
+        "/picture?dataset=digits&seed=5",
+        "/download?dataset=digits&seed=5",
+        "/walk.gif?dataset=digits&from=5",
+    ):
+        answer = web.get(path)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert "training/train.py" not in answer.text
 
 
 def test_oversized_requests_are_refused(web):

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import shutil
 import threading
+from html import unescape
 
 import pytest
 import tiny
 import tiny_pipelines
+from fastapi.testclient import TestClient
 
 import genhub
 from genhub import GenHubDiffusion, hub
@@ -124,6 +126,13 @@ def test_the_page_shows_quick_ones_first_and_slow_ones_when_they_are_there(bundl
     assert all(part["card"].count("<img") == 3 for part in cards)
     [parts, _] = functions["view"](query)
     assert "waiting" not in parts["galleries"]
+
+
+def test_a_link_to_an_image_that_is_still_to_be_made_leads_to_its_gallery(bundle):
+    query = "dataset=digits&class=all&seed=77&n=10&models=sd-mini"
+    page = TestClient(build()).get(f"/picture?{query}")
+    assert page.status_code == 200
+    assert f'<a class="button" href="./?{query}">Make its images</a>' in unescape(page.text)
 
 
 def test_the_snippet_asks_slow_models_for_what_is_shown(bundle):

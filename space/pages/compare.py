@@ -22,11 +22,12 @@ from space.inference import Busy, Engine
 from space.neighbours import Neighbour, find
 from space.originals import Missing
 from space.result import Failure, Result
-from space.shell import PATIENT, QUICK, Page, in_words, render, respond
+from space.shell import BUSY, PATIENT, QUICK, Page, in_words, render, respond
 from space.snippet import picture_snippet, snippet
 from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
 
 NO_MODEL = "No model is bundled with this copy of GenHub."
+SLOW = "This model takes a while. Have its images made, then open this one there."
 MAX_QUERY = 4000  # characters; longer than any link that this page makes
 LAST: dict[str, Any] = {}  # Gradio sends what comes last a second time to say that it was the last: something small
 TOGETHER_SECONDS = 0.3  # what is ready so soon is shown at once, what is not, one by one
@@ -43,7 +44,8 @@ def register(server: gr.Server, engine: Engine) -> None:
     def page(request: Request) -> HTMLResponse:
         if not engine.catalog:
             return respond(PAGE, "empty.html", heading="Nothing to compare yet", reason=NO_MODEL)
-        view, notes = read_view(request.query_params, engine.catalog)
+        models = ",".join(request.query_params.getlist("models"))  # which a form without scripts says one by one
+        view, notes = read_view({**request.query_params, "models": models}, engine.catalog)
         kept = dict(zip(view.models, engine.kept_results(view), strict=True))
         return respond(PAGE, "compare.html", **page_values(engine, view, notes, kept))
 
@@ -58,7 +60,7 @@ def register(server: gr.Server, engine: Engine) -> None:
         try:
             results = [result for result in engine.compare(view) if isinstance(result, Result)]
         except Busy as busy:
-            return Response(str(busy), status_code=503, media_type="text/plain")
+            return Response(str(busy), status_code=503, headers=BUSY, media_type="text/plain")
         dataset = engine.catalog[view.dataset]
         name = f'attachment; filename="{stem(view, dataset)}.zip"'
         return Response(archive(view, dataset, results), 200, {"Content-Disposition": name}, "application/zip")
@@ -73,9 +75,9 @@ def register(server: gr.Server, engine: Engine) -> None:
                 values["neighbour"] = neighbour(engine, values)
             return respond(PICTURE, "picture.html", **values)
         except Busy as busy:
-            return respond(PAGE, "empty.html", heading="One moment", reason=str(busy), status=503)
+            return respond(PICTURE, "sorry.html", heading="One moment", reason=str(busy), status=503)
         except ValueError as error:
-            return respond(PAGE, "empty.html", heading="Nothing to look at", reason=str(error), status=400)
+            return respond(PICTURE, "sorry.html", heading="Nothing to look at", reason=str(error), status=400)
 
     @server.api(name="closer", api_visibility="private", **QUICK)
     def closer(query: str) -> str:
@@ -138,7 +140,7 @@ def register(server: gr.Server, engine: Engine) -> None:
             seed: 0…4294967295.
             n: number of images per model, 1…40; models that take seconds for an image make 10 at most.
             models: names of bundled models of that dataset; all of them if left out.
-            truncation: 0…1, multiplies the latents: less than 1 trades variety for typicality.
+            truncation: 0…1 in hundredths, multiplies the latents: less than 1 trades variety for typicality.
 
         Returns:
             "query", the link's query string, and "results": for each model its name, family, images as PNG data URIs,
@@ -216,8 +218,8 @@ def picture_values(engine: Engine, params: Any) -> dict[str, Any]:
     query = view.query(engine.catalog)
     values = {"view": view, "dataset": dataset, "notes": notes, "query": query, "name": view.models[0], "i": i}
     if not isinstance(found, Closer):
-        reason = found.reason if found else "This model takes a while: ask for its images on the page Compare first."
-        return {**values, "found": None, "reason": reason, "snippet": "", "file": ""}
+        reason = found.reason if found else SLOW
+        return {**values, "found": None, "reason": reason, "to_make": found is None, "snippet": "", "file": ""}
     code = picture_snippet(view, dataset, found.i)
     return {**values, "found": found, "i": found.i, "snippet": code, "file": f"{stem(view, dataset)}-{found.i:02d}.png"}
 

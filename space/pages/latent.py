@@ -19,7 +19,7 @@ from space.families import family_of
 from space.fields import Number, check_choice, check_label, quoted, read_choice, read_dataset
 from space.inference import Busy, Engine
 from space.latent import SUM_STEPS, Map, Projection, Strip, Sum, Walk, add_up, animation, draw_map, project, walk
-from space.shell import QUICK, Page, in_words, render, respond
+from space.shell import BUSY, QUICK, Page, in_words, render, respond
 from space.view import SEED, TRUNCATION
 
 PAGE = Page("latent", "Latent space", "Walk between two generated images, wander over a map of them, add and subtract.")
@@ -74,7 +74,7 @@ def register(server: gr.Server, engine: Engine) -> None:
         try:
             strip = answer(engine, asked)
         except (ValueError, Busy) as error:
-            return Response(str(error), status_code=503, media_type="text/plain")
+            return Response(str(error), status_code=503, headers=BUSY, media_type="text/plain")
         name = f'attachment; filename="genhub-walk-{asked.model.name}.{kind}"'
         return Response(animation(strip, kind), 200, {"Content-Disposition": name}, ANIMATIONS[kind])
 
@@ -90,7 +90,7 @@ def register(server: gr.Server, engine: Engine) -> None:
 
     @server.api(name="interpolate", **QUICK)
     def interpolate(
-        model: str = "cgan-mnist",
+        model: str = "vae-mnist",
         start: int = 1,
         end: int = 2,
         steps: int = 8,
@@ -102,14 +102,14 @@ def register(server: gr.Server, engine: Engine) -> None:
         """Images along a path through a model's latent space, both ends included.
 
         Args:
-            model: a bundled model with a latent space, such as "cgan-mnist" or "vae-cifar10" (see /models: "walks").
+            model: a bundled model with a latent space, such as "vae-mnist" or "cgan-cifar10" (see /models: "walks").
             start: seed of the first image, 0…4294967295.
             end: seed of the last image.
             steps: number of images, 2…32.
             start_label: class of the first image, by name or index; for models that are told a class only.
             end_label: class of the last image.
             method: "spherical", which keeps the length of Gaussian latents, or "linear".
-            truncation: 0…1, multiplies the latents.
+            truncation: 0…1 in hundredths, multiplies the latents.
 
         Returns:
             "images", PNG data URIs, and "model", "dataset", "labels", "seeds", "method".

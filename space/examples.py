@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-ADDRESS = "http://127.0.0.1:7860"  # where ``make app`` serves
+ADDRESS = "http://127.0.0.1:7860"  # where ``make app`` serves; a page puts its own here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ for info in genhub.list_models():
     ),
     Example(
         "The Space as an API",
-        "Ask a running Space from another program. “View API” is at /gradio_api/info.",
+        "Ask this Space from another program.",
         f"""\
 from gradio_client import Client
 

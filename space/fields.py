@@ -47,6 +47,8 @@ class Number:
             return check_whole(value, field, self.low, self.high)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
             raise ValueError(f"{field}: expected a number from {self.low:g} to {self.high:g}, got {quoted(value)}")
+        if value != round(value, 2):
+            raise ValueError(f"{field}: expected no more than two decimals, such as {value:.2f}, got {quoted(value)}")
         return float(value)
 
 

@@ -178,6 +178,7 @@ def test_what_models_says_holds(api):
     ("endpoint", "wrong"),
     [
         ("/interpolate", {"model": "gpt"}),
+        ("/interpolate", {"truncation": 0.125}),
         ("/interpolate", {"steps": 1}),
         ("/interpolate", {"start_label": "cow"}),
         ("/reconstruct", {"image": "/etc/passwd"}),
@@ -192,6 +193,11 @@ def test_odd_arguments_are_refused_in_words(api, endpoint, wrong):
     }
     with pytest.raises(AppError, match=f"^{next(iter(wrong))}: "):
         api.predict(**{**good[endpoint], **wrong}, api_name=endpoint)
+
+
+@pytest.mark.parametrize("endpoint", ["/compare", "/interpolate"])
+def test_what_may_be_left_out_may_be_left_out(api, endpoint):
+    assert api.predict(api_name=endpoint)
 
 
 def test_compare_answers_a_program(api):
@@ -210,7 +216,16 @@ def test_compare_answers_a_program(api):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"seed": "abc"}, {"seed": 1e20}, {"n": 0}, {"n": None}, {"label": {}}, {"dataset": ["x"]}, {"models": "cgan"}],
+    [
+        {"truncation": 0.125},
+        {"seed": "abc"},
+        {"seed": 1e20},
+        {"n": 0},
+        {"n": None},
+        {"label": {}},
+        {"dataset": ["x"]},
+        {"models": "cgan"},
+    ],
 )
 def test_wrong_types_are_refused_in_words(api, wrong):
     with pytest.raises(AppError, match=f"^{next(iter(wrong))}: .*(expected|allowed)"):

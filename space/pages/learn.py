@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -14,7 +15,7 @@ import genhub
 from genhub import ModelInfo
 from genhub.hub import read_config
 from space.catalog import Dataset
-from space.examples import EXAMPLES
+from space.examples import ADDRESS, EXAMPLES
 from space.families import KINDS, Family, family_of
 from space.fields import quoted, read_choice, read_label
 from space.inference import Engine
@@ -50,7 +51,7 @@ def register(server: gr.Server, engine: Engine) -> None:
             cards=grouped(list(cards.values()), engine.catalog),
             card=card,
             card_html=card_html(cards[card]) if card else "",
-            examples=EXAMPLES,
+            examples=[(example, example.code.replace(ADDRESS, address(request))) for example in EXAMPLES],
         )
 
     @server.api(name="inside", api_visibility="private", **QUICK)
@@ -78,6 +79,11 @@ def register(server: gr.Server, engine: Engine) -> None:
         if info is None or not (info.folder / SHEET).is_file():
             return Response("There is no such sheet.", status_code=404, media_type="text/plain")
         return FileResponse(info.folder / SHEET, headers={"Cache-Control": "max-age=3600"})
+
+
+def address(request: Request) -> str:
+    """What a client calls this Space by: its name on the Hub, or where this request found it."""
+    return os.environ.get("SPACE_ID") or str(request.base_url).rstrip("/")
 
 
 def inside_values(engine: Engine, models: list[ModelInfo], params: dict[str, str]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ FAMILIES = (  # in the order in which they are shown; of those that fit a model,
     Family(
         "diffusion",
         "Diffusion",
-        "Starts from pure noise and removes a little of it at every step. Careful work, and the slowest here.",
+        "Starts from pure noise and removes a little of it at every step. Careful work, and slow.",
         "GenHubDiffusion",
     ),
     Family(

@@ -132,6 +132,12 @@ class Entry:
     costs: Mapping[str, float]
     seeds: int = 1
 
+    @property
+    def kind(self) -> str:
+        """What kind of model it is, in words; empty for none. The name of a row of the study tells its variant."""
+        title = self.family.title if self.family else ""
+        return title.partition(" (")[0] if self.origin == "study" else title
+
     def answer(self, column: Column) -> Answer:
         if column in self.figures:
             return self.figures[column]

@@ -84,6 +84,9 @@ def test_a_study_says_what_its_rows_are(tmp_path):
     }
     rows = study_entries(write_table(tmp_path, "aaa", **{name: {"fid": 1.0} for name in names}))
     assert {row.name: row.family and row.family.slug for row in rows} == names
+    kinds = {row.name: row.kind for row in rows}
+    assert all("DCGAN" not in kind for kind in kinds.values()), "which of the GANs it is says the name of a row"
+    assert "GAN" in kinds.values()
     assert {row.name for row in rows if row.origin == "reference"} == {"floor", "ceiling"}
     assert {row.dataset for row in rows} == {"toys"}
     assert rows[0].costs == {"parameters": 7.0}

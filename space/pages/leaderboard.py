@@ -283,6 +283,5 @@ def as_csv(rows: Sequence[Entry], columns: Sequence[Column]) -> str:
     for row in rows:
         figures = [row.figures.get(column, "") for column in columns]
         costs = [row.costs.get(cost, "") for cost in COSTS]
-        family = row.family.title if row.family else ""
-        writer.writerow([row.name, family, row.origin, row.dataset, *figures, *costs])
+        writer.writerow([row.name, row.kind, row.origin, row.dataset, *figures, *costs])
     return text.getvalue()

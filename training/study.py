@@ -299,7 +299,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--output", type=Path, required=True, help="where results, tables and pictures lie")
     parser.add_argument("--runs", type=Path, help="where the run folders lie; OUTPUT/runs unless given")
     parser.add_argument("--seeds", type=int, default=1, help="runs per recipe, with seeds 0, 1, …")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once; they share this machine's cores")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once; fastest is one for each core")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--table", action="store_true", help="train nothing, write tables and pictures")
     instead.add_argument("--evaluate-only", action="store_true", help="train nothing, measure finished runs anew")

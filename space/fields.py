@@ -47,9 +47,9 @@ class Number:
             return check_whole(value, field, self.low, self.high)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
             raise ValueError(f"{field}: expected a number from {self.low:g} to {self.high:g}, got {quoted(value)}")
-        if value != round(value, 2):
+        if abs(value - round(value, 2)) > 1e-9:  # what a sum of hundredths adds to them is no decimal
             raise ValueError(f"{field}: expected no more than two decimals, such as {value:.2f}, got {quoted(value)}")
-        return float(value)
+        return round(float(value), 2)
 
 
 def read_choice(text: str | None, word: str, allowed: Sequence[str], notes: list[str]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from space.catalog import read_catalog
-from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
+from space.view import MAX_IMAGES, MAX_SEED, TRUNCATION, View, check_view, read_view
 
 CATALOG = read_catalog()
 
@@ -111,3 +111,7 @@ def test_arguments_are_checked_not_corrected():
         for value in values:
             with pytest.raises(ValueError, match=f"^{field}: "):
                 check_view(CATALOG, **{**good, field: value})
+
+
+def test_sums_of_hundredths_are_hundredths():
+    assert TRUNCATION.check(0.1 + 0.2, "truncation") == 0.3

@@ -14,8 +14,9 @@ from genhub.data import load_images
 from genhub.images import to_signed
 from genhub.latents import sample_latents
 from genhub.losses import min_snr_weight
+from genhub.models.diffusion import levels
 from training.config import parse_config
-from training.diffusion import held_out_error, levels, prediction_error, signal_to_noise, to_clean
+from training.diffusion import held_out_error, prediction_error, signal_to_noise, to_clean
 from training.networks import build_networks
 from training.settings import ConfigError
 
@@ -87,10 +88,12 @@ def test_components_hold_what_patches_share():
     """Images whose patches lie in two directions are rebuilt from two components, and noise in them stays white."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.linalg.qr(torch.randn(12, 2, generator=generator)).Q
-    amounts = torch.randn(50, 4, 4, 2, generator=generator) * torch.tensor([0.5, 0.2])
+    amounts = torch.randn(50, 4, 4, 2, generator=generator) * torch.tensor([0.1, 0.04])
     patches = (amounts @ directions.T).movedim(-1, 1) + 0.1
     images = torch.nn.functional.pixel_shuffle(patches, 2)
     model = build(components=2)
+    with pytest.raises(ValueError, match=r"images: expected floats in \[-1, 1\], got torch.uint8"):
+        model.fit_components(images.byte())
     model.fit_components(images)
     packed = model.pack(images)
     assert packed.shape == (50, 2, 4, 4) == (50, *model.sample_shape)
@@ -131,17 +134,22 @@ def test_components_are_fitted_to_the_data():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("steps", [1, 4, 7])
+@pytest.mark.parametrize("steps", [1, 4, 7, 61])  # 1,000 timesteps cannot be divided by the last two
 def test_a_perfect_denoiser_samples_the_image_that_it_knows(kind, steps, monkeypatch):
     model = build(kind).eval()
     known = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1)) * 1.8 - 0.9
+    left = []
 
     def forward(noisy, timesteps, condition):
         alpha, sigma = levels(model.scheduler, timesteps)
-        return exact(model.scheduler, known.expand_as(noisy), (noisy - alpha * known) / sigma, timesteps)
+        left.append((noisy - alpha * known) / sigma)
+        return exact(model.scheduler, known.expand_as(noisy), left[-1], timesteps)
 
     monkeypatch.setattr(model, "forward", forward)
-    assert (model.generate(2, seed=0, num_inference_steps=steps) - known).abs().max() < 5e-2
+    assert (model.generate(2, seed=0, num_inference_steps=steps) - known).abs().max() < 1e-2
+    assert len(left) == steps
+    for noise in left:  # at the level that the network is told, what is not the image is what the sample began as
+        assert (noise - left[0]).abs().max() < 1e-2 * left[0].abs().max()
 
 
 def test_guidance_goes_from_the_prediction_without_class_through_the_one_with_it(drawn):

@@ -15,9 +15,9 @@ import training.finish
 import training.train
 from genhub import GenHubDiffusion
 from genhub.data import load_images
+from genhub.models.diffusion import levels
 from training.batches import Batches
 from training.config import parse_config
-from training.diffusion import levels
 from training.distillation import AdversarialDistillation, Distillation
 from training.networks import build_networks
 from training.settings import ConfigError

@@ -11,6 +11,7 @@ from genhub import losses
 from genhub.data import ImageSet
 from genhub.images import to_signed
 from genhub.models import GenHubDiffusion
+from genhub.models.diffusion import levels
 from genhub.models.latent import batches
 from training.batches import stream
 from training.objectives import Logs, Objective, Part
@@ -44,13 +45,6 @@ class Diffusion(Objective):
     def quality(self, model: GenHubDiffusion, probe: ImageSet) -> dict[str, float]:
         """Samples of many steps would cost more than the training between two checkpoints."""
         return {"denoising_error": held_out_error(model, probe)}
-
-
-def levels(scheduler: Any, timesteps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Share of signal and of noise at timesteps (n,), (n, 1, 1, 1) each; before the first timestep all is signal."""
-    alphas = scheduler.alphas_cumprod.to(timesteps.device)
-    squared = torch.where(timesteps < 0, torch.ones_like(alphas[:1]), alphas[timesteps.clamp_min(0)])
-    return squared.sqrt().reshape(-1, 1, 1, 1), (1 - squared).sqrt().reshape(-1, 1, 1, 1)
 
 
 def signal_to_noise(scheduler: Any, timesteps: torch.Tensor) -> torch.Tensor:

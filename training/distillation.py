@@ -9,7 +9,8 @@ import torch
 from genhub.errors import LoadError
 from genhub.models import GenHubDiffusion
 from genhub.models.base import check_state
-from training.diffusion import levels, signal_to_noise, to_clean
+from genhub.models.diffusion import levels
+from training.diffusion import signal_to_noise, to_clean
 from training.objectives import Adversarial, Logs, Objective, Part
 from training.settings import ConfigError
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from genhub.errors import nearest
+from genhub.images import require_signed
 from genhub.models.base import Labels
 from genhub.models.latent import Callback, PriorModel, check_guidance, check_whole, evaluating
+
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler
 
 
 class GenHubDiffusion(PriorModel):
@@ -90,11 +96,12 @@ class GenHubDiffusion(PriorModel):
     def fit_components(self, images: torch.Tensor) -> None:
         """Take the principal components of the patches of signed images (n, C, H, W).
 
-        Raises ValueError for another shape, and for a model that denoises pixels.
+        Raises ValueError for another shape or range, and for a model that denoises pixels.
         """
         if not self.components:
             raise ValueError("components: this model denoises pixels; make it with a number of components to fit some")
         self.check_shape(images)
+        require_signed(images, "images")
         patches = F.pixel_unshuffle(images, self.patch).movedim(1, -1).flatten(0, -2).double()
         self.patch_mean.copy_(patches.mean(dim=0))
         _, vectors = torch.linalg.eigh(torch.cov(patches.T))  # in ascending order
@@ -150,16 +157,20 @@ class GenHubDiffusion(PriorModel):
         callback: Callback | None = None,
     ) -> torch.Tensor:
         """Noise (n, latent_dim) to images (n, C, H, W) in [-1, 1] by DDIM."""
-        scheduler = type(self.scheduler).from_config(self.scheduler.config)  # set_timesteps changes it
+        scheduler = copy.copy(self.scheduler)  # set_timesteps changes it
         scheduler.set_timesteps(steps)
+        timesteps = scheduler.timesteps[:steps].tolist()  # rounding can leave it one too many
         x = latents.reshape(-1, *self.sample_shape)
-        for i, timestep in enumerate(scheduler.timesteps):
-            prediction = self.guided(x, timestep.to(x.device).expand(len(x)), condition, scale)
-            # Guidance leads clean pixels out of range. They are clipped, and then the noise must be what remains of x.
-            step = scheduler.step(prediction, timestep, x, use_clipped_model_output=True)
-            x = step.prev_sample
+        for i, (timestep, following) in enumerate(pairwise([*timesteps, -1])):
+            at, to = (torch.full((len(x),), t, device=x.device) for t in (timestep, following))
+            clean = scheduler.step(self.guided(x, at, condition, scale), timestep, x).pred_original_sample
+            # The scheduler's own next x is not taken: it always goes down by the same whole number of timesteps, which
+            # leads to the one that is next only where the number of steps divides that of training.
+            # Guidance leads clean pixels out of range. They were clipped, and then the noise must be what remains of x.
+            (alpha, sigma), (next_alpha, next_sigma) = levels(scheduler, at), levels(scheduler, to)
+            x = (next_alpha * clean + next_sigma * (x - alpha * clean) / sigma).to(x.dtype)
             if callback is not None:
-                callback(i, self.unpack(x).float(), self.unpack(step.pred_original_sample).float())
+                callback(i, self.unpack(x).float(), self.unpack(clean).float())
         return self.unpack(x).clamp(-1, 1)
 
     @torch.no_grad()
@@ -198,6 +209,13 @@ class GenHubDiffusion(PriorModel):
 
     def check_steps(self, steps: int) -> int:
         return check_whole(steps, "num_inference_steps", 1, self.scheduler.config.num_train_timesteps)
+
+
+def levels(scheduler: DDIMScheduler, timesteps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Share of signal and of noise at timesteps (n,), (n, 1, 1, 1) each; before the first timestep all is signal."""
+    alphas = scheduler.alphas_cumprod.to(timesteps.device)
+    squared = torch.where(timesteps < 0, scheduler.final_alpha_cumprod.to(alphas), alphas[timesteps.clamp_min(0)])
+    return squared.sqrt().reshape(-1, 1, 1, 1), (1 - squared).sqrt().reshape(-1, 1, 1, 1)
 
 
 def build(kind: type, given: Mapping[str, Any], fixed: Mapping[str, Any], where: str) -> Any:

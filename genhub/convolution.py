@@ -39,10 +39,11 @@ class Conv2d(nn.Conv2d):
     """``nn.Conv2d`` without groups and dilation."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight  # read once: spectral norm computes it anew, and in training steps, at each reading
         small = convolved(x.shape[2:], self.kernel_size, self.stride, self.padding)
-        if not pays(x, self.weight, small):
-            return super().forward(x)
-        y = Convolve.apply(x, self.weight, self.stride, self.padding)
+        if not pays(x, weight, small):
+            return self._conv_forward(x, weight, self.bias)
+        y = Convolve.apply(x, weight, self.stride, self.padding)
         return y if self.bias is None else y + self.bias[:, None, None]
 
     def of_enlarged(self, x: torch.Tensor, factor: int) -> torch.Tensor:
@@ -59,11 +60,12 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """``nn.ConvTranspose2d`` without groups and dilation."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not pays(x, self.weight, x.shape[2:]):
-            return super().forward(x)
+        weight = self.weight
+        if not pays(x, weight, x.shape[2:]):
+            return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)
         sides = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, self.output_padding, strict=True)
         large = [(side - 1) * stride - 2 * pad + kernel + extra for side, kernel, stride, pad, extra in sides]
-        y = Spread.apply(x, self.weight, self.stride, self.padding, large)
+        y = Spread.apply(x, weight, self.stride, self.padding, large)
         return y if self.bias is None else y + self.bias[:, None, None]
 
 

@@ -20,7 +20,7 @@ from huggingface_hub import constants
 from PIL import Image, ImageMode
 
 from genhub.errors import DataError, as_whole, nearest
-from genhub.hub import one_line, unreachable
+from genhub.hub import is_hub_id, one_line, unreachable
 from genhub.images import from_pil
 from genhub.paths import typed_path
 
@@ -125,7 +125,7 @@ def load_images(
             whose labels are all hidden (-1) counts as one.
         image_size, channels: convert to them; None takes those of the first image. Images whose size differs are
             centre-cropped to a square and resized.
-        limit: only the first so many.
+        limit: only the first so many, of each set.
         streaming: return a ``StreamedSet`` that never holds the whole set.
 
     Raises:
@@ -199,7 +199,7 @@ def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | da
         import datasets
         from datasets.exceptions import DatasetNotFoundError
     except ImportError as error:
-        raise DataError(f"{source}: reading it takes more packages: pip install 'genhub[data]'") from error
+        raise DataError(f"{source}: reading it takes more packages: pip install datasets") from error
     path = typed_path(source, DataError)
     cached_only = False
     if path.is_dir():
@@ -207,7 +207,7 @@ def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | da
             raise DataError(f"{source}: the folder is empty; put images or parquet files in it")
     elif path.exists():
         raise DataError(f"{source}: is a file; give the folder that holds it")
-    elif source.count("/") != 1 or source.startswith((".", "/", "~")):
+    elif not is_hub_id(source):
         raise DataError(f"{source}: no such folder, and not a Hub id 'user/name'; {nearest(source, KNOWN)}")
     else:
         forbidden = "offline mode forbids the network" if constants.is_offline_mode() else None
@@ -387,7 +387,6 @@ def read_labels(
 def load_digits_set(split: str, image_size: int | None, channels: int, limit: int | None) -> ImageSet:
     """scikit-learn's digits (Alpaydin & Kaynak, 1998): values 0…16 stretched to 0…255, 8×8 unless resized."""
     import numpy as np
-    from PIL import Image
     from sklearn.datasets import load_digits
 
     parts = {"train": slice(0, 1500), "test": slice(1500, None)}

@@ -32,13 +32,18 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 FILES = ("config.json", "model.safetensors")
 PIPELINE = "model_index.json"  # marks a folder that is a pipeline of diffusers
 RECORD = "genhub.json"  # beside it: what a pipeline trained here was trained on, and how it is meant to be sampled
-OPTIONAL_FILES = ("README.md",)
+OPTIONAL_FILES = ("README.md", "samples.png")  # the card and its picture
 CONNECT_SECONDS = 3.0
 
 
 def bundled_names() -> list[str]:
     """Names of the models that come with the package, sorted."""
     return sorted(path.parent.name for name in (FILES[0], PIPELINE) for path in PRETRAINED.glob(f"*/{name}"))
+
+
+def local_path(given: str) -> Path:
+    """Where a name lies, or would lie, on this machine: bundled, else the path that it is. Raises LoadError."""
+    return PRETRAINED / given if given in bundled_names() else typed_path(given, LoadError)
 
 
 def resolve(given: str, *, subfolder: str | None = None, **options: Any) -> Path:
@@ -52,7 +57,7 @@ def resolve(given: str, *, subfolder: str | None = None, **options: Any) -> Path
     Raises:
         LoadError: with what was given, what was found, and what to type instead.
     """
-    local = PRETRAINED / given if given in bundled_names() else typed_path(given, LoadError)
+    local = local_path(given)
     if local.is_dir():
         folder = local / subfolder if subfolder else local
         if not folder.is_dir():
@@ -174,7 +179,7 @@ def read_config(folder: Path, given: str) -> dict[str, Any]:
 
 def pipeline_config(folder: Path, given: str) -> dict[str, Any]:
     """What ``config.json`` says of a model, of a pipeline of diffusers: class, classes, size and metadata."""
-    record = read_json(folder / RECORD, given) if (folder / RECORD).is_file() else {}
+    record = read_record(folder, given)
     unet, vae = (read_json(folder / part / "config.json", given) for part in ("unet", "vae"))
     try:
         metadata = {"dataset": record.get("dataset", ""), **(record.get("metadata") or {})}
@@ -189,13 +194,20 @@ def pipeline_config(folder: Path, given: str) -> dict[str, Any]:
         raise LoadError(f"{given}: {RECORD} or a config.json of the pipeline is damaged ({error!r})") from error
 
 
+def read_record(folder: Path, given: str) -> dict[str, Any]:
+    """``genhub.json`` of a pipeline that was trained here: its data and how it is meant to be sampled; else empty."""
+    return read_json(folder / RECORD, given) if (folder / RECORD).is_file() else {}
+
+
 def read_json(path: Path, given: str) -> dict[str, Any]:
-    """A JSON object of a model folder. Raises LoadError where the file is missing or holds something else."""
+    """A JSON object of a model folder. Raises LoadError where the file is missing, unreadable or something else."""
     if not path.is_file():
         raise LoadError(f"{given}: no {path.name} in the folder; found: {listing(path.parent)}")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise LoadError(f"{given}: {path.name} cannot be read ({one_line(error)})") from error
+    except (ValueError, RecursionError) as error:
         raise LoadError(f"{given}: {path.name} is no valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise LoadError(f"{given}: {path.name} must hold an object, got {type(value).__name__}")

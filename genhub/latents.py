@@ -14,7 +14,8 @@ def sample_latents(n: int, latent_dim: int, seed: int) -> torch.Tensor:
     """n standard normal latents, float32 (n, latent_dim) on the CPU.
 
     Row i comes from its own Philox counter keyed by (seed, i) (Salmon et al., 2011), so it does not depend on n, on the
-    batch it is decoded in, or on the device.
+    batch it is decoded in, or on the device. NumPy may one day change what it makes of such numbers (NEP 19); a test
+    would say so.
     """
     rows = np.empty((n, latent_dim), dtype=np.float32)
     for i in range(n):

@@ -117,16 +117,12 @@ class Residual(nn.Module):
 class MinibatchDeviation(nn.Module):
     """Append one plane with the mean standard deviation over groups of samples (Karras et al., 2018).
 
-    Groups are consecutive samples, so the value does not depend on how a larger batch is split.
+    Groups are four consecutive samples, or the whole of a batch that fours do not fill.
     """
-
-    def __init__(self, group: int = 4) -> None:
-        super().__init__()
-        self.group = group
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n = x.shape[0]
-        group = self.group if n % self.group == 0 else n
+        group = 4 if n % 4 == 0 else n
         groups = x.reshape(n // group, group, *x.shape[1:]).float()
         deviation = groups.var(dim=1, unbiased=False).add(1e-8).sqrt()
         deviation = deviation.mean(dim=tuple(range(1, deviation.dim()))).repeat_interleave(group).to(x.dtype)

@@ -46,7 +46,8 @@ def generator_loss(kind: str, fake: torch.Tensor) -> torch.Tensor:
 def gradient_norm(critic: Critic, images: torch.Tensor) -> torch.Tensor:
     """(n,) norm of the critic's gradient at each image, differentiable with respect to the critic, in float32."""
     images = images.detach().float().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    with torch.autocast(images.device.type, enabled=False):
+        (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradient.flatten(1).square().sum(dim=1).add(1e-12).sqrt()
 
 

@@ -16,7 +16,6 @@ from safetensors import SafetensorError, safe_open
 
 from genhub import hub
 from genhub.errors import LoadError, nearest
-from genhub.paths import typed_path
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -64,13 +63,13 @@ SMALLEST = "stable-diffusion-mini"
 
 def is_pipeline(given: str) -> bool:
     """Whether a name is a preset's, or a bundled or local folder is laid out as a pipeline. Asks no network."""
-    local = hub.PRETRAINED / given if given in hub.bundled_names() else typed_path(given, LoadError)
+    local = hub.local_path(given)
     return (local / hub.PIPELINE).is_file() or (given in PRESETS and not local.is_dir())
 
 
 def find_pipeline(given: str, variant: str | None, **options: Any) -> Path:
     """The folder of a pipeline: bundled or local, else of a Hub id from the cache or the network. Raises LoadError."""
-    local = hub.PRETRAINED / given if given in hub.bundled_names() else typed_path(given, LoadError)
+    local = hub.local_path(given)
     if local.is_dir():
         if not (local / hub.PIPELINE).is_file():
             raise LoadError(f"{given}: no {hub.PIPELINE}, so no pipeline of diffusers; found: {hub.listing(local)}")
@@ -278,9 +277,3 @@ def placed(pipeline: DiffusionPipeline, plan: Plan, device: torch.device) -> Dif
         case _:
             pipeline.to(device)
     return pipeline
-
-
-def recorded(folder: Path, given: str) -> dict[str, Any]:
-    """``genhub.json`` of a pipeline that was trained here: its data and how it is meant to be sampled; else empty."""
-    path = folder / hub.RECORD
-    return hub.read_json(path, given) if path.is_file() else {}

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from genhub import hub
 from genhub.errors import LoadError, as_whole, nearest
 from genhub.images import resized, unit_to_signed
 from genhub.latents import sample_latents
 from genhub.models.base import Labels
-from genhub.models.latent import MAX_IMAGES, Callback, check_guidance, check_seed, check_whole
+from genhub.models.latent import MAX_IMAGES, check_guidance, check_number, check_seed, check_whole
 from genhub.paths import typed_path
-from genhub.pipelines import PRESETS, check_placement, find_pipeline, load_pipeline, recorded
+from genhub.pipelines import PRESETS, check_placement, find_pipeline, load_pipeline
 from genhub.prompts import PROMPTS, captions
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from diffusers import AutoencoderKL, DiffusionPipeline
 
-MAX_STEPS = 1000
+MAX_STEPS = 500  # about as many as there are between training's 1,000 for schedulers to tell them apart
 
 
 class GenHubStableDiffusion:
@@ -110,7 +111,7 @@ class GenHubStableDiffusion:
         options |= {"force_download": force_download, "local_files_only": local_files_only}
         folder = find_pipeline(preset.repo_id if preset else given, variant, **options)
         pipeline = load_pipeline(folder, given, variant=variant, scheduler=scheduler, dtype=dtype, device=device)
-        record = recorded(folder, given) if preset is None else vars(preset)
+        record = hub.read_record(folder, given) if preset is None else vars(preset)
         sampling = {key: record[key] for key in ("num_inference_steps", "guidance_scale") if key in record}
         if prompts is None and record.get("dataset"):
             prompts = class_prompts(record["dataset"])
@@ -156,11 +157,12 @@ class GenHubStableDiffusion:
         labels: Labels = None,
         prompt: str | Sequence[str] | None = None,
         seed: int | None = None,
+        truncation: float = 1.0,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         negative_prompt: str | None = None,
         batch_size: int = 8,
-        callback: Callback | None = None,
+        callback: Callable[[int, torch.Tensor, Callable[[], torch.Tensor]], None] | None = None,
     ) -> torch.Tensor:
         """Make n images (n, C, H, W) of ``image_shape``, float32 in [-1, 1].
 
@@ -171,18 +173,20 @@ class GenHubStableDiffusion:
             labels: one label for all or one per image, as int or class name; each is asked for by its sentence.
             prompt: one sentence for all or one per image, instead of labels.
             seed: 0…2³²−1; None draws one at random.
-            num_inference_steps: denoising steps, 1…1,000; None takes the model's own.
+            truncation: in [0, 1], multiplies the noise that images start from.
+            num_inference_steps: denoising steps, 1…500; None takes the model's own.
             guidance_scale: 0…30; above 1 follows the prompt more closely, at twice the time (Ho & Salimans, 2021).
             negative_prompt: one sentence for what all images are led away from; only with guidance.
             batch_size: images made at once; bounds memory, does not change the result.
-            callback: called after each step of each batch with the step's index, the latents so far and the images
-                that they decode to, (batch, C, H, W) in [-1, 1] of the pipeline's own size.
+            callback: called after each step of each batch with the step's index, the latents so far and a function
+                that decodes them, to images (batch, C, H, W) in [-1, 1] of the pipeline's own size.
 
         Raises:
             ValueError: an argument out of range; neither or both of labels and prompt; an unknown label.
         """
         check_whole(n, "n", 1, MAX_IMAGES)
         check_whole(batch_size, "batch_size", 1, MAX_IMAGES)
+        truncation = check_number(truncation, "truncation", 0, 1)
         prompts = self.sentences(n, labels, prompt)
         if negative_prompt is not None and not isinstance(negative_prompt, str):
             raise ValueError(f"negative_prompt: expected one sentence for all images, got {negative_prompt!r}")
@@ -195,11 +199,11 @@ class GenHubStableDiffusion:
             "output_type": "pt",
         }
         if callback is not None:
-            options["callback_on_step_end"] = self.forward_steps(callback)
+            options["callback_on_step_end"] = forward_steps(callback)
         seed = check_seed(seed)
         side = self.pipeline.unet.config.sample_size
         shape = (self.pipeline.unet.config.in_channels, side, side)
-        latents = sample_latents(n, int(np.prod(shape)), seed).reshape(n, *shape)
+        latents = sample_latents(n, int(np.prod(shape)), seed).mul_(truncation).reshape(n, *shape)
         pipeline = private(self.pipeline)
         made = []
         for first in range(0, n, batch_size):
@@ -252,17 +256,31 @@ class GenHubStableDiffusion:
             raise ValueError(f"labels: expected a class name or 0…{len(self.class_names) - 1}, got {label!r}")
         return self.class_names[index]
 
-    def forward_steps(self, callback: Callback) -> Callable[..., dict]:
-        """A callback as the pipeline calls it."""
 
-        def forward(pipeline: DiffusionPipeline, step: int, _: Any, tensors: dict) -> dict:
-            latents = tensors["latents"]
-            vae = pipeline.vae
-            images = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
-            callback(step, latents.float(), images.float().clamp(-1, 1))
-            return {}
+def forward_steps(callback: Callable[..., None]) -> Callable[..., dict]:
+    """A callback as the pipeline calls it."""
 
-        return forward
+    def forward(pipeline: DiffusionPipeline, step: int, _: Any, tensors: dict) -> dict:
+        latents = tensors["latents"]
+        callback(step, latents.float(), lambda: decoded(pipeline.vae, latents))
+        return {}
+
+    return forward
+
+
+@torch.no_grad()
+def decoded(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
+    """Images in [-1, 1] of a pipeline's latents."""
+    dtype = vae.dtype
+    upcast = dtype == torch.float16 and vae.config.force_upcast  # as pipelines do: its activations overflow
+    if upcast:
+        vae.to(torch.float32)
+    try:
+        images = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
+    finally:
+        if upcast:
+            vae.to(dtype)
+    return images.float().clamp(-1, 1)
 
 
 def private(pipeline: DiffusionPipeline) -> DiffusionPipeline:

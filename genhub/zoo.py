@@ -65,16 +65,18 @@ def list_models(*, dataset: str | None = None, model_class: str | type | None = 
     """The bundled models by name, all of them or those of one dataset or class, or of its name. Reads no weights.
 
     With ``dataset``, a model of several is described as what it is to that one; a dataset that none was trained on has
-    no models. Raises ValueError for what is no class of models.
+    no models. ``GenHubModel`` stands for every class but the pipelines. Raises ValueError for what is no class of
+    models.
     """
     wanted = getattr(model_class, "__name__", model_class)
-    classes = [*CLASSES, GenHubStableDiffusion.__name__]
+    classes = [GenHubModel.__name__, *CLASSES, GenHubStableDiffusion.__name__]
     if wanted is not None and wanted not in classes:
         raise ValueError(f"model_class: got {wanted!r}; {nearest(wanted, classes)}")
     infos = [describe(hub.PRETRAINED / name) for name in hub.bundled_names()]
     if dataset is not None:
         infos = [info.for_dataset(dataset) for info in infos if dataset in info.datasets]
-    return [info for info in infos if wanted in (None, info.model_class)]
+    kinds = {None: classes, GenHubModel.__name__: CLASSES}.get(wanted, [wanted])
+    return [info for info in infos if info.model_class in kinds]
 
 
 def describe(folder: Path) -> ModelInfo:

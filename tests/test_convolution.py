@@ -62,6 +62,17 @@ def test_transposed_convolution_is_torchs(kernel, stride, padding, extra, size, 
     require_same(*layers, torch.randn(6, 3, *size).contiguous(memory_format=layout))
 
 
+@pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
+@pytest.mark.parametrize("n", [2, 16])  # torch's way and ours
+def test_spectral_norm_takes_one_step_at_each_use(kind, n):
+    """As its paper has it (Miyato et al., 2018): each reading of the weight takes one."""
+    layer = nn.utils.parametrizations.spectral_norm(kind(3, 3, 3, 1, 1))
+    steps = []
+    layer.parametrizations.weight[0].register_forward_hook(lambda *_: steps.append(1))
+    layer(torch.randn(n, 3, 2, 2))
+    assert len(steps) == 1
+
+
 def test_fast_way_is_for_large_batches_of_small_maps_in_plain_float32(monkeypatch):
     taken = []
     monkeypatch.setattr(convolution, "Convolve", type("", (), {"apply": lambda x, *_: taken.append(x) or x}))

@@ -132,7 +132,7 @@ def test_only_what_a_model_needs_is_downloaded(client, finished):
     client.add(REPO, contents(finished))
     GenHubCGAN.from_pretrained(REPO)
     fetched = {path.partition("/resolve/")[2].partition("/")[2] for _, path, _ in client.requests}
-    assert fetched - {""} == {"README.md", "config.json", "model.safetensors"}
+    assert fetched - {""} == {"README.md", "samples.png", "config.json", "model.safetensors"}
 
 
 def test_the_cache_answers_without_the_network(client, finished):
@@ -331,18 +331,15 @@ def test_push_to_hub_round_trip_keeps_the_card(client, finished, mode):
     assert client.files("alice/copy")["config.json"] == client.files(REPO)["config.json"]
 
 
-def test_a_model_without_a_card_leaves_a_written_one_alone(client):
-    client.add(REPO, {"README.md": b"# Written by hand\n"})
-    tiny_cgan().push_to_hub(REPO)
-    assert client.files(REPO)["README.md"] == b"# Written by hand\n"
-    assert "model.safetensors" in client.files(REPO)
-
-
-def test_a_written_card_stays_where_the_repository_is_named_without_its_owner(client):
-    client.add(REPO, {"README.md": b"# Written by hand\n"})
-    tiny_cgan().push_to_hub(REPO.split("/")[1])
-    assert client.files(REPO)["README.md"] == b"# Written by hand\n"
-    assert "model.safetensors" in client.files(REPO)
+@pytest.mark.parametrize("name", [REPO, REPO.split("/")[1]])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_written_card_stays(client, finished, name, own):
+    client.add(REPO, {"README.md": b"# Written by hand\n", "samples.png": b"painted"})
+    model = GenHubCGAN.from_pretrained(finished) if own else tiny_cgan()
+    model.push_to_hub(name)
+    files = client.files(REPO)
+    assert (files["README.md"], files["samples.png"]) == (b"# Written by hand\n", b"painted")
+    assert "model.safetensors" in files
 
 
 def test_a_model_without_a_card_gets_one_where_there_is_none(client):

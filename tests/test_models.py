@@ -268,7 +268,7 @@ def test_unconditional_models_refuse_labels(name):
         (True, "expected an int or a class name, got True"),
         ([0, None], "expected an int or a class name, got None"),
         (torch.tensor([True, False]), "expected an int or a class name, got True"),
-        (np.array([0.0, 1.0]), "expected an int or a class name, got 0.0"),
+        (np.array([0.0, 1.0]), r"class weights must have shape \(2, 3\), got \(2,\)"),
         (torch.tensor([[0], [1]]), r"expected an int or a class name, got \[0\]"),
         (torch.tensor([0.0, 1.0]), r"class weights must have shape \(2, 3\), got \(2,\)"),
         (torch.full((2, 3), torch.nan), "class weights must be finite"),
@@ -523,6 +523,30 @@ def test_a_model_is_saved_where_it_was_loaded(tmp_path):
     assert genhub.load(tmp_path)._card == model._card
 
 
+def test_a_model_that_has_learned_more_leaves_its_card_behind(tmp_path):
+    (tmp_path / "README.md").write_text("# Figures of what it was\n")
+    shared("gan").save_pretrained(tmp_path)
+    model = genhub.load(tmp_path)
+    model.half().save_pretrained(tmp_path / "same")
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.5)
+    model.save_pretrained(tmp_path / "other")
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("same", "other")]
+    assert ["Figures" in card for card in cards] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"class_names": ["x", "y", "z"]}, {"num_inference_steps": 2}, {"guidance_scale": 4.5}]
+)
+def test_settings_are_kept_as_they_are_when_saved(tmp_path, changed):
+    model = tiny.build("diffusion-labelled")
+    for name, value in changed.items():
+        setattr(model, name, value)
+    model.save_pretrained(tmp_path)
+    loaded = genhub.load(tmp_path)
+    assert {name: getattr(loaded, name) for name in changed} == changed
+
+
 def test_a_card_that_is_there_stays(tmp_path):
     (tmp_path / "README.md").write_text("# Mine\n")
     shared("gan").save_pretrained(tmp_path)
@@ -580,6 +604,15 @@ def test_class_names_are_checked(class_names, message):
 def test_networks_that_do_not_fit_their_class_are_refused():
     with pytest.raises(ValueError, match="no row reads the label"):
         GenHubCGAN(**GAN, class_names=tiny.CLASSES)
+    with pytest.raises(ValueError, match="class_names: no row of encoder or decoder reads the label"):
+        GenHubAE(
+            latent_dim=5, encoder=tiny.CONV_ENCODER, decoder=tiny.CONV_DECODER, class_names=tiny.CLASSES, **tiny.COLOUR
+        )
+    with pytest.raises(ValueError, match="class_names: no row of stages reads the label"):
+        GenHubDiscriminator(stages=HEAD, class_names=tiny.CLASSES, **tiny.COLOUR)
+    parts = {"stages": HEAD, "guide": tiny.CONV_ENCODER, "heads": [{"after": 1, "stages": HEAD}]}
+    with pytest.raises(ValueError, match="class_names: no row of stages or heads reads the label"):
+        GenHubProjectedDiscriminator(**parts, class_names=tiny.CLASSES, **tiny.COLOUR)
     with pytest.raises(ValueError, match=r"stages: must end in 3 logits, one per class; end in \(2,\)"):
         GenHubClassifier(stages=[{"op": "flatten"}, {"op": "dense", "width": 2}], class_names=tiny.CLASSES, **tiny.GREY)
     with pytest.raises(ValueError, match=r"stages: must end in one logit, shape \(1,\); end in \(192,\)"):
@@ -741,6 +774,13 @@ def test_bundled_folders_are_complete_repositories():
         if (folder / "discriminator").is_dir():
             critic = GenHubModel.from_pretrained(folder.name, subfolder="discriminator")
             assert critic.image_shape == model.image_shape
+
+
+def test_drawing_weights_leaves_the_mode_as_it_was():
+    rows = [{"op": "flatten"}, {"op": "dense", "width": 8, "spectral": True}, {"op": "dense", "width": 1}]
+    model = GenHubDiscriminator(stages=rows, **tiny.COLOUR).eval()
+    model.initialize("normal")
+    assert not any(module.training for module in model.modules())
 
 
 def test_spectral_norm_fits_freshly_drawn_weights():

@@ -127,6 +127,7 @@ def test_guidance_and_negative_prompts_lead_elsewhere(plain):
     assert not close(plain.generate(1, prompt="frog", seed=3, guidance_scale=1.0), frog)
     assert not close(plain.generate(1, prompt="frog", seed=3, negative_prompt="ship"), frog)
     assert not close(plain.generate(1, prompt="frog", seed=3, num_inference_steps=2), frog)
+    assert not close(plain.generate(1, prompt="frog", seed=3, truncation=0.5), frog)
 
 
 def test_a_page_can_show_the_picture_forming(model):
@@ -135,7 +136,7 @@ def test_a_page_can_show_the_picture_forming(model):
     steps = model.num_inference_steps
     assert [index for index, _, _ in seen] == [*range(steps), *range(steps)]
     assert [latents.shape for _, latents, _ in seen] == [(2, 4, 4, 4)] * steps + [(1, 4, 4, 4)] * steps
-    assert close(seen[-1][2], images[2:])
+    assert close(seen[-1][2](), images[2:])
     assert close(model.generate(3, labels=0, seed=5, batch_size=2), images)
 
 
@@ -163,7 +164,8 @@ def test_thumbnails_have_the_shape_of_the_dataset(plain):
         ({"prompt": ["a frog"]}, "prompt: expected one for all or 2, one per image; got 1"),
         ({"prompt": [1, 2]}, "prompt: expected a sentence, or one per image, got [1, 2]"),
         ({"labels": 1, "seed": -1}, "seed: expected a whole number from 0 to 4294967295, got -1"),
-        ({"labels": 1, "num_inference_steps": 0}, "num_inference_steps: expected a whole number from 1 to 1000, got 0"),
+        ({"labels": 1, "truncation": 1.5}, "truncation: expected a number from 0 to 1, got 1.5"),
+        ({"labels": 1, "num_inference_steps": 0}, "num_inference_steps: expected a whole number from 1 to 500, got 0"),
         ({"labels": 1, "guidance_scale": 99}, "guidance_scale: expected a number from 0 to 30, got 99"),
         ({"labels": 1, "negative_prompt": ["blue", "red"]}, "negative_prompt: expected one sentence for all images"),
         ({"prompt": 5}, "prompt: expected a sentence, or one per image, got 5"),

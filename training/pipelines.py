@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import nn
 
+from genhub import hub
 from genhub import images as im
 from genhub.models.base import Labels
 from genhub.prompts import captions
@@ -223,7 +224,7 @@ class TextToImage(nn.Module):
         save_tokenizer(self.tokenizer, folder / "tokenizer")
         # What generate does by default travels with the pipeline; diffusers leaves a file that it does not know alone.
         record = {"dataset": self.metadata.get("dataset", ""), **self.defaults, "metadata": self.metadata}
-        (folder / "genhub.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (folder / hub.RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> GenHubStableDiffusion:

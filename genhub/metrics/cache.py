@@ -33,9 +33,10 @@ def load_features(name: str) -> dict[str, torch.Tensor] | None:
     path = folder() / f"{name}.safetensors"
     try:
         tensors = load_file(path)
-        path.touch()
     except (OSError, SafetensorError):
         return None
+    with contextlib.suppress(OSError):  # who may read it need not be who may write there
+        os.utime(path)
     return tensors
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -35,9 +36,8 @@ def entropy_figure(read: torch.Tensor, num_classes: int) -> Figure:
     """Entropy of the class histogram in bits: log₂ of the number of classes if all are equally frequent, 0 for one."""
 
     def entropy(kept: torch.Tensor) -> float:
-        return (
-            -torch.special.xlogy(p := shares(read[kept], num_classes), p).sum().item() / torch.tensor(2.0).log().item()
-        )
+        p = shares(read[kept], num_classes)
+        return -torch.special.xlogy(p, p).sum().item() / math.log(2)
 
     return Figure(entropy(torch.ones_like(read, dtype=torch.bool)), jackknife(entropy, len(read)))
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from genhub.images import require_uint8, signed_to_unit, to_signed
 from genhub.latents import sample_latents
+from genhub.losses import kl_divergence
 from genhub.metrics.figures import Figure, mean_figure
 from genhub.models import GenHubAE, GenHubVAE
 from genhub.models.latent import check_seed, evaluating
@@ -69,8 +70,7 @@ def bound(images: torch.Tensor, labels: torch.Tensor | None, model: GenHubVAE, s
             latents = mean + noise[part].to(mean) * (0.5 * log_variance).exp()
             rebuilt = signed_to_unit(model.decode(latents, condition)).float().clamp(0, 1)
             pixels = signed_to_unit(signed).float().clamp(0, 1)
-            divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
-            divergences.append(divergence.double().cpu())
+            divergences.append(kl_divergence(mean, log_variance).double().cpu())
             squares.append((rebuilt - pixels).square().double().sum(dim=(1, 2, 3)).cpu())
             crosses.append(F.binary_cross_entropy(rebuilt, pixels, reduction="none").double().sum(dim=(1, 2, 3)).cpu())
     kl, square, cross = torch.cat(divergences), torch.cat(squares), torch.cat(crosses)

@@ -11,6 +11,7 @@ from genhub import images as im
 from genhub.models.base import Labels
 from genhub.models.gan import Rows
 from genhub.models.latent import (
+    BATCH,
     MAX_IMAGES,
     MAX_LATENT_DIM,
     LatentModel,
@@ -35,7 +36,6 @@ class GenHubAE(LatentModel):
         class_names: given where rows read the label.
     """
 
-    role = "autoencoder"
     heads = ("to_latent_code",)
 
     def __init__(
@@ -54,6 +54,8 @@ class GenHubAE(LatentModel):
         self.decoder = Stack(decoder, (latent_dim,), self.num_classes, "decoder")
         if len(self.encoder.shape) != 1:
             raise ValueError(f"encoder: must end in features, ends in a map {self.encoder.shape}; add a 'flatten'")
+        if self.class_names and not (self.encoder.conditional or self.decoder.conditional):
+            raise ValueError("class_names: no row of encoder or decoder reads the label; leave them out")
         self.unit_pixels = decoder[-1].get("act") == "sigmoid"
         if self.decoder.shape != self.image_shape or decoder[-1].get("act") not in ("sigmoid", "tanh"):
             raise ValueError(
@@ -85,7 +87,7 @@ class GenHubAE(LatentModel):
         return im.unit_to_signed(decoded) if self.unit_pixels else decoded
 
     @torch.no_grad()
-    def reconstruct(self, images: torch.Tensor, *, labels: Labels = None, batch_size: int = 64) -> torch.Tensor:
+    def reconstruct(self, images: torch.Tensor, *, labels: Labels = None, batch_size: int = BATCH) -> torch.Tensor:
         """Encode and decode: float images (n, C, H, W) in [-1, 1] to the same shape, in evaluation mode.
 
         Raises ValueError for another shape, for values out of range, and for labels as ``generate`` does.
@@ -116,7 +118,6 @@ class GenHubVAE(GenHubAE, PriorModel):
     Args: as for ``GenHubAE``. Two linear heads give mean and log-variance; ``encode`` returns the mean.
     """
 
-    role = "variational autoencoder"
     heads = ("to_mean", "to_log_variance")
 
     def posterior(self, images: torch.Tensor, labels: Labels = None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,6 +22,7 @@ from genhub import hub
 from genhub.errors import LoadError, as_whole, nearest
 
 CLASSES: dict[str, type[GenHubModel]] = {}  # class name → class, filled as the classes are defined
+SETTINGS = ("class_names", "num_inference_steps", "guidance_scale")  # arguments that may be changed afterwards
 POWER_ITERATIONS = 15  # that spectral norm starts with, after which each training step adds one
 Labels = int | str | Sequence[int | str] | torch.Tensor | None
 
@@ -39,8 +41,6 @@ class GenHubModel(
         class_names: what the labels 0, 1, … mean; empty for a model without labels.
         metadata: facts that travel in ``config.json`` beside the arguments, such as ``name`` and ``dataset``.
     """
-
-    role = "image model"  # what this class is, in words, for error messages
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -62,7 +62,8 @@ class GenHubModel(
         self.class_names = list(class_names or [])
         self.metadata: dict[str, Any] = {}
         self._card: str | None = None
-        self._sheet: Path | None = None  # the picture that the card shows
+        self._card_of: int | None = None  # the checksum of the weights that it describes
+        self._sheet: Path | None = None  # the picture that it shows
 
     @classmethod
     def _is_jsonable(cls, value: Any) -> bool:
@@ -119,8 +120,12 @@ class GenHubModel(
             weight = spectral.weight.original if spectral else module.weight
             with torch.no_grad():  # drawn in the order of indices, whatever the order in memory
                 weight.copy_(draw[scheme](torch.empty_like(weight, memory_format=torch.contiguous_format)))
-                for _ in range(POWER_ITERATIONS if spectral else 0):  # its singular vectors were the old weight's
-                    spectral.train().weight()
+                if spectral:  # whose singular vectors were the old weight's
+                    training = spectral.training
+                    spectral.train()
+                    for _ in range(POWER_ITERATIONS):
+                        spectral.weight()
+                    spectral.train(training)
             if module.bias is not None and scheme == "default":
                 bound = 1 / math.sqrt(weight[0].numel())
                 nn.init.uniform_(module.bias, -bound, bound)
@@ -133,7 +138,8 @@ class GenHubModel(
     def condition(self, labels: Labels, n: int) -> torch.Tensor | None:
         """Labels as class weights (n, num_classes), or None for a model without labels.
 
-        Accepts one label for all images or one per image, as int or class name, or a float tensor of class weights.
+        Accepts one label for all images or one per image, as int or class name, or floats of class weights, as a tensor
+        or an array.
         Raises ValueError for a missing, superfluous, unknown or out-of-range label and for a wrong count.
         """
         name = type(self).__name__
@@ -146,6 +152,8 @@ class GenHubModel(
                 f"labels: this {name} is conditional and needs them, got None; "
                 f"give one label or one per image out of 0…{len(self.class_names) - 1} or {', '.join(self.class_names)}"
             )
+        if getattr(getattr(labels, "dtype", None), "kind", None) == "f":  # numpy's
+            labels = torch.as_tensor(labels)
         if isinstance(labels, torch.Tensor) and labels.is_floating_point():
             if labels.shape != (n, len(self.class_names)):
                 raise ValueError(
@@ -154,7 +162,7 @@ class GenHubModel(
             if not labels.isfinite().all():
                 raise ValueError("labels: class weights must be finite, got NaN or infinity")
             return labels.to(self.device, self.dtype)
-        if isinstance(labels, torch.Tensor) or hasattr(labels, "tolist"):  # numpy's arrays too
+        if isinstance(labels, torch.Tensor) or hasattr(labels, "tolist"):
             labels = labels.tolist()
         several = isinstance(labels, Sequence) and not isinstance(labels, str)
         indices = [self.label_index(label) for label in (labels if several else [labels] * n)]
@@ -181,15 +189,19 @@ class GenHubModel(
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
         """Write ``config.json``, ``model.safetensors`` and a card, as the mixin does; a card that is there stays.
 
+        The card that a model was loaded with goes with it, unless its weights are others now: figures of what it was
+        would not be true of it.
         Weights are kept in half precision, each to about one part in two thousand: a model that is loaded again makes
-        the same images but for the last of their 256 levels. To train on exactly, resume the run from its checkpoint.
-        A save that fails, for want of room or an interrupt, leaves the model that was in the folder before.
+        the same images but for the last, very rarely two, of their 256 levels. To train on exactly, resume the run from
+        its checkpoint. A save that fails for want of room leaves the model that was in the folder before.
 
         Raises:
             TypeError: ``metadata`` holds what JSON cannot; nothing is written.
         """
         config = json.dumps(self.record(), indent=2) + "\n"
-        state = {key: halved(value.detach().cpu()).contiguous() for key, value in self.state_dict().items()}
+        state = saved_state(self)
+        if self._card is not None and checksum(state) != self._card_of:
+            self._card = None
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         config_file, weights = (folder / f"{name}.part" for name in hub.FILES)
@@ -202,8 +214,10 @@ class GenHubModel(
             weights.unlink(missing_ok=True)
 
     def record(self) -> dict[str, Any]:
-        """What ``config.json`` holds."""
-        return {"class": type(self).__name__, "metadata": self.metadata, **self._hub_mixin_config}
+        """What ``config.json`` holds: the arguments, those that are settings as they are now."""
+        arguments = self._hub_mixin_config or {}
+        settings = {key: getattr(self, key) or arguments[key] for key in SETTINGS if key in arguments}
+        return {"class": type(self).__name__, "metadata": self.metadata, **arguments, **settings}
 
     def _save_pretrained(self, save_directory: Path) -> None:
         for name in hub.FILES:  # which save_pretrained has written under these names
@@ -217,8 +231,9 @@ class GenHubModel(
     def push_to_hub(self, repo_id: str, *, token: str | None = None, **kwargs: Any) -> str:
         """Upload config, weights and card, as the mixin does, without losing a card.
 
-        A model that was loaded with a card pushes that card. One without a card leaves a README that is already in the
-        repository as it is. ``training/publish.py`` uploads the whole model folder, samples and records included.
+        A README that is already in the repository stays as it is, and so does the picture beside it; where there is
+        none, the model's card goes there.
+        ``training/publish.py`` uploads the whole model folder, samples and records included.
 
         Raises:
             ConnectionError: the Hub cannot be reached.
@@ -229,9 +244,9 @@ class GenHubModel(
         api = HfApi(token=token)
         if "/" not in repo_id:  # the user's own, which the Hub completes only where it creates a repository
             repo_id = f"{api.whoami()['name']}/{repo_id}"
-        if self._card is None and api.file_exists(repo_id, "README.md", revision=kwargs.get("branch")):
+        if api.file_exists(repo_id, "README.md", revision=kwargs.get("branch")):
             ignored = kwargs.get("ignore_patterns") or []
-            kwargs["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), "README.md"]
+            kwargs["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), *hub.OPTIONAL_FILES]
         return super().push_to_hub(repo_id, token=token, **kwargs)
 
     # -- loading --------------------------------------------------------------------------------------------------
@@ -252,7 +267,8 @@ class GenHubModel(
 
         Args:
             pretrained_model_name_or_path: a bundled name (``genhub.list_models()``), a folder, or a Hub id
-                ``user/name``; looked up in that order, the local cache before the network.
+                ``user/name``; looked up in that order, the local cache before the network. What was pushed since it was
+                cached is fetched by ``force_download``.
             subfolder: ``"discriminator"`` for the critic kept with a GAN.
             revision, token, cache_dir, force_download, local_files_only: as in huggingface_hub.
 
@@ -285,11 +301,12 @@ class GenHubModel(
             raise LoadError(f"{given}: holds a {saved_class.__name__}, not a {cls.__name__}; use {hint}")
         allowed = inspect.signature(saved_class.__init__).parameters
         arguments = {key: value for key, value in config.items() if key not in ("class", "metadata")}
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in allowed.values())
         for key in arguments:
-            if key not in allowed:
+            if key not in allowed and not takes_any:
                 raise LoadError(f"{given}: config.json has {key!r}; {nearest(key, list(allowed)[1:])}")
         try:
-            # Neither the caller's random numbers nor their default device and type are touched.
+            # Neither this thread's random numbers nor its default device and type are touched.
             with torch.random.fork_rng(devices=[]), torch.device("cpu"):
                 model = saved_class(**arguments).float()
         except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: sizes that no memory holds
@@ -301,7 +318,20 @@ class GenHubModel(
         model._card = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
         model._sheet = folder.resolve() / "samples.png"
         load_weights(model, folder / "model.safetensors", given)
+        model._card_of = checksum(saved_state(model))
         return model.eval()
+
+
+def saved_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights as they are saved."""
+    return {key: halved(value.detach().cpu()).contiguous() for key, value in model.state_dict().items()}
+
+
+def checksum(state: Mapping[str, torch.Tensor]) -> int:
+    total = 0
+    for key in sorted(state):
+        total = zlib.crc32(state[key].reshape(-1).view(torch.uint8).numpy(), total)
+    return total
 
 
 def halved(value: torch.Tensor) -> torch.Tensor:

@@ -22,8 +22,6 @@ class GenHubClassifier(GenHubModel):
         class_names: what the logits mean.
     """
 
-    role = "classifier"
-
     def __init__(self, *, stages: Rows, image_size: int, channels: int, class_names: Sequence[str]) -> None:
         super().__init__(image_size=image_size, channels=channels, class_names=class_names)
         self.stages = Stack(stages, self.image_shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,12 @@ from torch import nn
 from genhub.errors import nearest
 from genhub.images import require_signed
 from genhub.models.base import Labels
-from genhub.models.latent import Callback, PriorModel, check_guidance, check_whole, evaluating
+from genhub.models.latent import BATCH, PriorModel, check_guidance, check_whole, evaluating
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler
+
+Callback = Callable[[int, torch.Tensor, torch.Tensor], None]  # after each denoising step, see ``generate``
 
 
 class GenHubDiffusion(PriorModel):
@@ -41,8 +43,6 @@ class GenHubDiffusion(PriorModel):
         image_size, channels: of the square images.
         class_names: given for a conditional model. No class, as guidance needs it, is all class weights zero.
     """
-
-    role = "diffusion model"
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class GenHubDiffusion(PriorModel):
         labels: Labels = None,
         seed: int | None = None,
         truncation: float = 1.0,
-        batch_size: int = 64,
+        batch_size: int = BATCH,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         callback: Callback | None = None,

@@ -23,8 +23,6 @@ class GenHubGAN(PriorModel):
         image_size, channels: of the square images.
     """
 
-    role = "unconditional generator"
-
     def __init__(self, *, latent_dim: int, stages: Rows, image_size: int, channels: int) -> None:
         super().__init__(image_size=image_size, channels=channels)
         self.build(latent_dim, stages)
@@ -55,8 +53,6 @@ class GenHubCGAN(GenHubGAN):
         class_names: what the labels 0, 1, … mean.
     """
 
-    role = "conditional generator"
-
     def __init__(
         self, *, latent_dim: int, stages: Rows, image_size: int, channels: int, class_names: Sequence[str]
     ) -> None:
@@ -75,13 +71,13 @@ class GenHubDiscriminator(GenHubModel):
         class_names: given for a conditional discriminator.
     """
 
-    role = "discriminator"
-
     def __init__(
         self, *, stages: Rows, image_size: int, channels: int, class_names: Sequence[str] | None = None
     ) -> None:
         super().__init__(image_size=image_size, channels=channels, class_names=class_names)
         self.stages = critic(stages, self.image_shape, self.num_classes)
+        if self.class_names and not self.stages.conditional:
+            raise ValueError("class_names: no row of stages reads the label; leave them out")
 
     def forward(self, images: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         """Images (n, C, H, W) in [-1, 1] to logits (n,): large for what looks real."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from numbers import Real
 from typing import Literal
 
@@ -15,9 +15,9 @@ from genhub.latents import MAX_SEED, path, sample_latents
 from genhub.models.base import GenHubModel, Labels
 
 MAX_IMAGES = 100_000
+BATCH = 64  # images decoded at once where nobody says how many
 MAX_LATENT_DIM = 65_536
 MAX_GUIDANCE = 30.0
-Callback = Callable[[int, torch.Tensor, torch.Tensor], None]  # after each denoising step, see ``generate``
 
 
 def check_seed(seed: int | None, name: str = "seed") -> int:
@@ -83,7 +83,8 @@ class LatentModel(GenHubModel):
         with evaluating(self):
             first, last = (None, None) if condition is None else (condition[:1], condition[-1:])
             ends = self.to_latent(start, "start", first), self.to_latent(end, "end", last)
-            return self.decode(path(*ends, steps, method), condition).float()
+            parts = batches(path(*ends, steps, method), condition, BATCH)
+            return torch.cat([self.decode(*part) for part in parts]).float()
 
     def check_latents(self, latents: torch.Tensor) -> None:
         """Raise ValueError unless they are latents (n, latent_dim)."""
@@ -111,7 +112,7 @@ class PriorModel(LatentModel):
         labels: Labels = None,
         seed: int | None = None,
         truncation: float = 1.0,
-        batch_size: int = 64,
+        batch_size: int = BATCH,
     ) -> torch.Tensor:
         """Make n images (n, C, H, W), float32 in [-1, 1], on the model's device, in evaluation mode.
 

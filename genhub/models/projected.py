@@ -30,8 +30,6 @@ class GenHubProjectedDiscriminator(GenHubModel):
         class_names: given where a critic reads the label.
     """
 
-    role = "projected discriminator"
-
     def __init__(
         self,
         *,
@@ -52,6 +50,9 @@ class GenHubProjectedDiscriminator(GenHubModel):
             critic(head["stages"], self.guide.blocks[after - 1].shape, self.num_classes, f"heads[{i}].stages")
             for i, (after, head) in enumerate(zip(self.after, heads, strict=True))
         )
+
+        if self.class_names and not any(part.conditional for part in (self.stages, *self.heads)):
+            raise ValueError("class_names: no row of stages or heads reads the label; leave them out")
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)

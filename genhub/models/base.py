@@ -93,7 +93,7 @@ class GenHubModel(
             )
 
     def num_parameters(self) -> int:
-        """How many numbers are learned. Buffers are not counted."""
+        """How many numbers are learned, those of a frozen guide among them. Buffers are not counted."""
         return sum(p.numel() for p in self.parameters())
 
     def initialize(self, scheme: Literal["default", "normal", "xavier", "orthogonal"], std: float = 0.02) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,10 @@ ASKED, UNASKED = (
     ("largest_class_share", "class_entropy"),
 )  # with and without labels
 BLIND = (*COPIES, *BOUNDS, "laplacian_ratio", "high_frequency_ratio")  # figures that need no judge
+COUNTED = (  # figures that come out otherwise of fewer samples: comparable among rows of equally many
+    *("frechet_distance", "fid", "precision", "recall", "density", "coverage"),
+    *("classifier_score", "inception_score", "class_entropy"),
+)
 BOUNDS_OF_ALL = ("floor", "ceiling")  # real images and noise, measured like samples
 WORDS = (  # how a system's name begins → slug of its family, the first that fits
     *(("vae-gan", "hybrid"), ("vae", "vae"), ("beta-vae", "vae"), ("cvae", "cvae"), ("ae", "ae"), ("cgan", "cgan")),
@@ -120,6 +125,7 @@ class Entry:
         senseless: metrics that have no meaning for it.
         costs: of ``COSTS``, where recorded.
         seeds: how many trainings its figures are means of.
+        samples: how many of its images were measured; 0 for what makes none.
     """
 
     name: str
@@ -131,6 +137,7 @@ class Entry:
     senseless: frozenset[str]
     costs: Mapping[str, float]
     seeds: int = 1
+    samples: int = 0
 
     @property
     def kind(self) -> str:
@@ -174,6 +181,7 @@ def bundled_entry(info: ModelInfo) -> Entry | None:
         spreads=spreads,
         senseless=senseless(able.reconstructs, able.generates, bool(info.class_names)),
         costs=read_costs({"parameters": mapping(summary, "parameters").get("model"), **cost}, summary),
+        samples=as_count(mapping(record, "protocol").get("samples")),
     )
 
 
@@ -190,13 +198,18 @@ def senseless(copies: bool, generates: bool, labelled: bool) -> frozenset[str]:
 def study_entries(path: Path) -> list[Entry]:
     """The rows of a study's table, as far as they can be read; none where there is no table.
 
-    All rows of a table were measured by one protocol, which stands with their runs; floor and ceiling have no runs.
+    All rows of a table were measured by the same judge on the same images, but not all on equally many samples. Their
+    protocols stand with their runs; floor and ceiling have none, but records of their own beside the table.
     """
     rows = read_json(path).get("rows")
     rows = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    runs = [run for row in rows for run in mapping(row, "runs").values()]
-    protocol = next((found for run in runs if (found := mapping(run, "protocol"))), {})
-    return [entry for row in rows if (entry := study_entry(row, protocol))]
+    protocols = [next((mapping(run, "protocol") for run in mapping(row, "runs").values()), {}) for row in rows]
+    shared = next(filter(None, protocols), {})
+    for i, row in enumerate(rows):
+        if row.get("system") in BOUNDS_OF_ALL:
+            protocols[i] = mapping(read_json(path.parent / row["system"] / "metrics.json"), "protocol")
+    pairs = zip(rows, protocols, strict=True)
+    return [entry for row, protocol in pairs if (entry := study_entry(row, {**shared, **protocol}))]
 
 
 def study_entry(row: Mapping[str, Any], protocol: Mapping[str, Any]) -> Entry | None:
@@ -218,7 +231,8 @@ def study_entry(row: Mapping[str, Any], protocol: Mapping[str, Any]) -> Entry | 
         spreads=spreads,
         senseless=senseless(copies, slug != "ae", labelled),
         costs=read_costs({"parameters": mapping(row, "parameters").get("model")}, row),
-        seeds=max(1, round(as_number(row.get("seeds")) or 1)),
+        seeds=max(1, as_count(row.get("seeds"))),
+        samples=as_count(protocol.get("samples")),
     )
 
 
@@ -256,6 +270,17 @@ def read_costs(*places: Mapping[str, Any]) -> dict[str, float]:
 def as_number(value: Any) -> float | None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if number else None
+
+
+def as_count(value: Any) -> int:
+    """A whole number of things; 0 for what is none."""
+    return max(0, round(as_number(value) or 0))
+
+
+def usual_samples(entries: Iterable[Entry]) -> int:
+    """On how many samples most rows were measured; 0 where none has any."""
+    counts = [entry.samples for entry in entries if entry.samples]
+    return statistics.mode(counts) if counts else 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,11 @@ class Dataset:
 
     @functools.cached_property
     def leading(self) -> tuple[ModelInfo, ...]:
-        """Of each kind the one with the best record: what is set side by side until others are asked for."""
+        """Of each kind the one with the best record: what is set side by side until others are asked for.
+
+        Slow models were measured on fewer samples, which makes their distance look larger if anything: none leads by
+        that.
+        """
         best: dict[str, ModelInfo] = {}
         for info in self.compared:
             slug = family_of(info).slug

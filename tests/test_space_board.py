@@ -11,7 +11,18 @@ import pytest
 from PIL import Image
 
 from space import charts, progress
-from space.board import STUDY, Column, Entry, columns_of, ranked, read_board, read_figures, read_reported, study_entries
+from space.board import (
+    STUDY,
+    Column,
+    Entry,
+    columns_of,
+    ranked,
+    read_board,
+    read_figures,
+    read_reported,
+    study_entries,
+    usual_samples,
+)
 from space.catalog import read_catalog
 from space.families import FAMILIES
 from space.findings import findings
@@ -25,10 +36,11 @@ CATALOG = read_catalog()
 BOARD = read_board(CATALOG)
 
 
-def entry(name, dataset="toys", family="GenHubGAN", origin="bundled", costs=None, **figures):
+def entry(name, dataset="toys", family="GenHubGAN", origin="bundled", costs=None, samples=0, **figures):
     found = {Column(metric, "judge-a"): value for metric, value in figures.items()}
     kind = next((one for one in FAMILIES if one.model_class == family), None)
-    return Entry(name, kind, origin, dataset, found, {}, frozenset({"reconstruction_mse"}), costs or {})
+    senseless = frozenset({"reconstruction_mse"})
+    return Entry(name, kind, origin, dataset, found, {}, senseless, costs or {}, samples=samples)
 
 
 # -- rows and columns -------------------------------------------------------------------------------------------------
@@ -45,6 +57,7 @@ def test_every_evaluated_model_has_its_recorded_figures():
             protocol = record["protocol"]
             assert judges <= {protocol.get("extractor") or protocol.get("features"), protocol.get("anomalies")}
             assert row.costs["parameters"] > 1000
+            assert row.samples == protocol["samples"]
 
 
 def write_table(folder, digest, **systems):
@@ -164,8 +177,25 @@ def test_rows_without_a_figure_come_last_either_way():
 def test_the_floor_is_never_the_best_model():
     fid = Column("fid", "judge-a")
     rows = [entry("floor", origin="reference", fid=0.1), entry("a", fid=2.0), entry("b", fid=3.0)]
-    assert best_of(fid, rows) == 2.0
-    assert best_of(fid, rows[:2]) is None
+    assert best_of(fid, rows, 0) == 2.0
+    assert best_of(fid, rows[:2], 0) is None
+
+
+def test_fewer_samples_are_said_and_win_no_figure_that_depends_on_them(web):
+    fid, kid = Column("fid", "judge-a"), Column("kid", "judge-a")
+    rows = [entry("slow", samples=1000, fid=1.0, kid=1.0)]
+    rows += [entry(name, samples=5000, fid=value, kid=value) for name, value in (("a", 2.0), ("b", 3.0), ("c", 4.0))]
+    usual = usual_samples([*rows, entry("ae")])
+    assert usual == 5000
+    assert (best_of(fid, rows, usual), best_of(kid, rows, usual)) == (2.0, 1.0)
+    counts = {row.name: row.samples for row in study_entries(STUDY / "mnist" / "table.json")}
+    assert {counts[name] for name in ("floor", "ceiling", "mnist/gan")} == {10_000}
+    assert counts["mnist/ae"] == 0
+    page = re.sub(r"\s+", " ", web.get("/leaderboard?dataset=mnist").text)
+    assert page.count(", 1,000 samples</span>") == page.count(", 2,000 samples</span>") == 1
+    assert ", 10,000 samples</span>" not in page
+    best = re.search(r'class="who">diffusion-mnist<.*?</tr>', page)[0].split("<td>")
+    assert not any("best" in cell for cell in best[1:4])  # distance, precision, recall
 
 
 # -- links ------------------------------------------------------------------------------------------------------------
@@ -216,6 +246,7 @@ def test_the_csv_has_what_the_table_has(web):
     table = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["name"] for row in table] == [row.name for row in rows]
     for read, row in zip(table, rows, strict=True):
+        assert read["samples"] == str(row.samples)
         for column in columns:
             assert read[column.key] == ("" if column not in row.figures else repr(row.figures[column]))
 

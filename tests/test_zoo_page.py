@@ -37,6 +37,14 @@ def test_rows_are_ranked_by_distance_between_floor_and_ceiling():
     assert distances[len(measured) :] == ["–"] * (len(distances) - len(measured))
 
 
+def test_a_row_on_fewer_samples_says_so():
+    _, table, counts, *_ = zoo.section("mnist", genhub.list_models(dataset="mnist"))
+    assert counts.startswith("10,000 samples of each")
+    names = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    noted = {name.partition("]")[0][1:]: name.partition(") (")[2] for name in names if "samples)" in name}
+    assert noted == {"diffusion-mnist": "2,000 samples)", "stable-diffusion-mini": "1,000 samples)"}
+
+
 def test_figures_of_another_judge_are_refused_and_the_page_is_kept(tmp_path, monkeypatch, capsys):
     infos = genhub.list_models(dataset="cifar10")
     other = next(info for info in infos if info.name == "cgan-cifar10")

@@ -8,6 +8,7 @@ Reads the records in genhub/pretrained and, for floor, ceiling and the reports' 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,8 +41,10 @@ INTRODUCTION = """\
 
 Every bundled model: what it reached, what it cost, and images that it made. Distances and shares are measured on the
 test images in the features of the dataset's judge, so that rows compare within a table and with nothing elsewhere.
-After the distance stands its standard error. Training time is that of a model's own stage: few-step models need their
-teacher besides, and stable-diffusion-mini its autoencoder. How the models were found is in
+After the distance stands its standard error. A row says where it rests on fewer samples than most: of fewer the same
+model has a larger distance and other precision and recall, so that it compares with no other row in these. The floor is
+real training images, the ceiling noise, both measured like samples. Training time is that of a model's own stage:
+few-step models need their teacher besides, and stable-diffusion-mini its autoencoder. How the models were found is in
 [experiments](experiments.md); the reports' own systems at one budget are in [the study](study.md)."""
 
 
@@ -64,7 +67,10 @@ def section(dataset: str, infos: Sequence[genhub.ModelInfo]) -> list[str]:
     rows = {info.name: row(info, records[info.name]) for info in makers} | studied(dataset)
     require_comparable({name: found for name, found in rows.items() if found["protocol"]})
     ranked = sorted(rows, key=lambda name: (rows[name]["metrics"].get("frechet_distance", float("inf")), name))
-    parts = [f"## {SHORT_NAMES.get(dataset, dataset)}", table({name: rows[name] for name in ranked})]
+    counts = [count for found in rows.values() if (count := found["protocol"].get("samples"))]
+    usual = statistics.mode(counts)
+    parts = [f"## {SHORT_NAMES.get(dataset, dataset)}", table({name: rows[name] for name in ranked}, usual)]
+    parts.append(f"{usual:,} samples of each, or as many as its row says.")
     for info in classifiers:
         who = "The judge" if info.is_judge else "The guide of projected GANs, which judges nothing"
         accuracy = 100 * records[info.name]["metrics"]["accuracy"]
@@ -94,13 +100,15 @@ def studied(dataset: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row per system; figures, then what training and an image cost."""
+def table(rows: Mapping[str, Mapping[str, Any]], usual: int) -> str:
+    """Markdown: a row per system, which says where it rests on fewer samples than most; figures, then what it cost."""
     figures = {key: about for key, about in FIGURES.items() if any(key in found["metrics"] for found in rows.values())}
     heads = ["", *(head for head, _ in figures.values()), "images seen", "training", "parameters", "per image"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for name, found in rows.items():
-        cells = [linked(name) if found["card"] else name]
+        samples = found["protocol"].get("samples") or usual
+        fewer = "" if samples == usual else f" ({samples:,} samples)"
+        cells = [f"{linked(name) if found['card'] else name}{fewer}"]
         for key, (_, form) in figures.items():
             value = found["metrics"].get(key)
             error = spread(found["spread"].get(key)) if key == "frechet_distance" else ""

@@ -16,7 +16,17 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from genhub import ModelInfo
 from space import charts
-from space.board import COSTS, Column, Entry, columns_of, ranked, read_board, read_reported
+from space.board import (
+    COSTS,
+    COUNTED,
+    Column,
+    Entry,
+    columns_of,
+    ranked,
+    read_board,
+    read_reported,
+    usual_samples,
+)
 from space.cards import count, duration, judge_accuracy
 from space.catalog import Dataset
 from space.families import KINDS
@@ -157,7 +167,8 @@ def chosen(choice: Choice, entries: Sequence[Entry]) -> tuple[list[Entry], list[
 
 def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, Dataset]) -> dict[str, Any]:
     here, columns, rows = chosen(choice, entries)
-    best = {column: best_of(column, rows) for column in columns}
+    usual = usual_samples(here)
+    best = {column: best_of(column, rows, usual) for column in columns}
     quality = (
         choice.sort if choice.sort and choice.sort.about.better else next((c for c in columns if c.about.better), None)
     )
@@ -172,7 +183,9 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         "columns": columns,
         "more": len(columns_of(here)) > len(columns),
         "rows": rows,
-        "best": best,
+        "usual": usual,
+        "fewer": sorted({row.samples for row in rows if row.samples} - {usual}),
+        "is_best": lambda row, column: row.figures.get(column) == best[column] and may_win(row, column, usual),
         "costs": COSTS,
         "costs_shown": [cost for cost in COSTS if any(cost in entry.costs for entry in here)],
         "written": write_cost,
@@ -197,9 +210,14 @@ def judge_line(dataset: Dataset | None) -> str:
     return f"The judge is {dataset.judge}{judge_accuracy(dataset)}."
 
 
-def best_of(column: Column, rows: Sequence[Entry]) -> float | None:
-    """The best figure of a column among models; None where none is better or only one has a figure."""
-    values = [row.figures[column] for row in rows if column in row.figures and row.origin != "reference"]
+def may_win(row: Entry, column: Column, usual: int) -> bool:
+    """Whether a row can be the best of a column: a model, on as many samples as the others where that matters."""
+    return row.origin != "reference" and (column.metric not in COUNTED or row.samples == usual)
+
+
+def best_of(column: Column, rows: Sequence[Entry], usual: int) -> float | None:
+    """The best figure of a column among the rows that can win it; None where none is better or only one has it."""
+    values = [row.figures[column] for row in rows if column in row.figures and may_win(row, column, usual)]
     if len(values) < 2 or not column.about.better:
         return None
     return min(values) if column.about.better == "low" else max(values)
@@ -276,12 +294,12 @@ def read_log(info: ModelInfo) -> list[dict[str, float]]:
 
 
 def as_csv(rows: Sequence[Entry], columns: Sequence[Column]) -> str:
-    """The table in full precision: name, family, origin, figures, costs."""
+    """The table in full precision: name, family, origin, samples measured, figures, costs."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "family", "origin", "dataset", *(column.key for column in columns), *COSTS])
+    writer.writerow(["name", "family", "origin", "dataset", "samples", *(column.key for column in columns), *COSTS])
     for row in rows:
         figures = [row.figures.get(column, "") for column in columns]
         costs = [row.costs.get(cost, "") for cost in COSTS]
-        writer.writerow([row.name, row.kind, row.origin, row.dataset, *figures, *costs])
+        writer.writerow([row.name, row.kind, row.origin, row.dataset, row.samples, *figures, *costs])
     return text.getvalue()

@@ -158,6 +158,11 @@ def test_the_board_sorts_in_place_and_without_scripts_alike(page, browser, url):
         expect(page.get_by_role("link", name=then or "Complete rows only")).to_be_focused()
     page.get_by_role("link", name="Main columns").click()
     expect(page.get_by_role("link", name="All columns")).to_be_focused()
+    page.go_back()
+    expect(page.get_by_role("link", name="Main columns")).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_role("link", name="All columns")).to_be_visible()
+    assert page.evaluate("window.stayed"), "going back and forth loaded the page anew"
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
     assert download.value.suggested_filename == "genhub-mnist.csv"
@@ -179,6 +184,20 @@ def test_a_phone_shows_a_whole_column_of_figures_beside_the_names(page):
     assert figure["x"] + figure["width"] <= 360
     page.locator(".scroll").first.evaluate("part => { part.scrollLeft = part.scrollWidth }")
     assert heads.first.bounding_box()["x"] == pytest.approx(name["x"], abs=5), "the names scroll away"
+
+
+def test_a_click_on_the_board_keeps_what_is_scrolled_and_open(page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    opened(page, "leaderboard?dataset=mnist")
+    left = "part => part.scrollLeft"
+    page.locator(".glossary summary").click()
+    families, figures = page.locator('.tabs[aria-label="Family"] ul'), page.locator(".scroll").first
+    for part in (families, figures):
+        part.evaluate("part => { part.scrollLeft = 150 }")
+    page.get_by_role("link", name="Training time").click()
+    expect(page.get_by_role("link", name="Training time")).to_have_attribute("aria-current", "true")
+    assert [part.evaluate(left) for part in (families, figures)] == [150, 150]
+    expect(page.locator(".glossary")).to_have_attribute("open", "")
 
 
 def test_a_slider_shows_how_a_model_learned(page):

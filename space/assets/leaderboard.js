@@ -1,25 +1,41 @@
 // Leaderboard: links of the table change it in place; without this script they load the page anew.
 "use strict";
 
+const FOCUSED = "a, summary, input, button, [tabindex]";
+const PLACED = ".scroll, .tabs ul, details"; // what a reader scrolled or opened stays so
 let latestTable = 0; // number of the newest request; older answers are dropped
+let shownTable = location.search;
 
-async function showTable(link) {
+function nameOf(part) {
+  return part.querySelector(":scope > summary")?.textContent ?? part.closest("[aria-label]").getAttribute("aria-label");
+}
+
+async function showTable(address) {
   const mine = ++latestTable;
   const board = $("#board");
-  const place = [...board.querySelectorAll("a")].indexOf(link);
   board.setAttribute("aria-busy", "true");
   try {
-    const reply = await fetch(link.href);
+    const reply = await fetch(address.href);
     if (!reply.ok) throw new Error("no table");
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
     if (mine !== latestTable) return;
+    const places = new Map([...board.querySelectorAll(PLACED)].map((part) => [nameOf(part), [part.scrollLeft, part.open]]));
+    const focused = board.contains(document.activeElement);
+    const place = [...board.querySelectorAll(FOCUSED)].indexOf(document.activeElement);
     board.replaceChildren(...fresh.querySelector("#board").childNodes);
     $("#status").textContent = fresh.querySelector("#status").textContent;
     roll();
-    showAddress(link.search.slice(1), link.hash);
-    (board.querySelectorAll("a")[place] || $("#content")).focus({ preventScroll: true });
+    for (const part of board.querySelectorAll(PLACED)) {
+      const [left, open] = places.get(nameOf(part)) ?? [];
+      if (left) part.scrollLeft = left;
+      if (open !== undefined) part.open = open;
+    }
+    shownTable = address.search;
+    if (address.href !== location.href) history.pushState(null, "", address.href); // so that Back leads here again
+    showAddress(address.search.slice(1), address.hash);
+    if (focused) (board.querySelectorAll(FOCUSED)[place] || $("#content")).focus({ preventScroll: true });
   } catch {
-    location.assign(link.href); // the plain way, with the browser's own word on what went wrong
+    location.assign(address.href); // the plain way, with the browser's own word on what went wrong
   } finally {
     if (mine === latestTable) board.removeAttribute("aria-busy");
   }
@@ -45,8 +61,12 @@ function roll() {
 
 roll();
 $("#board")?.addEventListener("click", (event) => {
-  const link = event.target.closest("a");
-  if (!link || link.hasAttribute("download") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const link = event.target.closest('a[href^="leaderboard?"]');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
+  link.focus({ preventScroll: true }); // not every browser does so by itself
   showTable(link);
+});
+window.addEventListener("popstate", () => {
+  if ($("#board") && location.search !== shownTable) showTable(location); // not for a jump within the page
 });

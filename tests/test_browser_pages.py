@@ -205,12 +205,18 @@ def test_a_slider_shows_how_a_model_learned(page):
     slider, shown = page.locator(".film input"), page.locator(".film li:visible img")
     expect(shown).to_have_count(1)
     last = shown.get_attribute("src")
+    eager = page.locator('.film img[loading="eager"]')
+    expect(eager).to_have_count(0)  # nothing is fetched for who only reads on
     slider.focus()
+    assert eager.count() == page.locator(".film li").count()
     page.keyboard.press("Home")
     expect(page.locator(".film output")).to_have_text("epoch 1")
     expect(shown).to_have_count(1)
     assert shown.get_attribute("src") != last
     assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+    page.locator(".film").get_by_role("button", name="Play").click()
+    expect(page.locator(".film output")).to_have_text("as bundled")
+    expect(page.locator(".film").get_by_role("button", name="Play")).to_be_visible()
 
 
 def test_the_inside_follows_its_form(page):

@@ -204,6 +204,7 @@ def test_fewer_samples_are_said_and_win_no_figure_that_depends_on_them(web):
 def test_links_restore_their_choice():
     choice, notes = read_choice({}, BOARD, CATALOG)
     assert notes == []
+    assert frames_of(CATALOG[choice.dataset].model(choice.curve)), "it opens with a film"
     columns = columns_of([row for row in BOARD if row.dataset == choice.dataset])
     for changes in ({"sort": None}, {"sort": columns[-1], "descending": True}, {"everything": True, "complete": True}):
         link = choice.link(**changes)

@@ -126,8 +126,8 @@ async function copy(button, text) {
 
 // On a narrow screen a row of choices scrolls inside itself: bring the chosen one into sight.
 function reveal() {
-  for (const row of document.querySelectorAll(".chips")) {
-    const chosen = row.querySelector("[type=radio]:checked");
+  for (const row of document.querySelectorAll(".chips, .tabs ul")) {
+    const chosen = row.querySelector("[type=radio]:checked, [aria-current]");
     if (chosen) row.scrollLeft = chosen.parentElement.offsetLeft - row.offsetLeft - row.clientWidth / 2;
   }
 }

@@ -3,6 +3,7 @@
 
 const FOCUSED = "a, summary, input, button, [tabindex]";
 const PLACED = ".scroll, .tabs ul, details"; // what a reader scrolled or opened stays so
+const MOMENT = 600; // milliseconds for which a film that plays shows each
 let latestTable = 0; // number of the newest request; older answers are dropped
 let shownTable = location.search;
 
@@ -45,7 +46,7 @@ async function showTable(address) {
 function roll() {
   const film = $(".film");
   if (!film) return;
-  const slider = film.querySelector("input");
+  const [slider, button] = film.querySelectorAll("input, button");
   const moments = [...film.querySelectorAll("li")];
   const show = () => {
     moments.forEach((moment, i) => { moment.hidden = i !== Number(slider.value); });
@@ -53,9 +54,31 @@ function roll() {
     film.querySelector("output").textContent = when;
     slider.setAttribute("aria-valuetext", when);
   };
-  moments.forEach((moment) => { moment.querySelector("img").loading = "eager"; }); // no gap while sliding
+  const load = () => moments.forEach((moment) => { moment.querySelector("img").loading = "eager"; });
+  let playing = 0;
+  const stop = () => {
+    clearInterval(playing);
+    playing = 0;
+    button.textContent = "Play";
+  };
+  const step = () => {
+    slider.value = Number(slider.value) + 1;
+    show();
+    if (slider.value === slider.max || !film.isConnected) stop();
+  };
+  button.addEventListener("click", () => {
+    if (playing) return stop();
+    load();
+    if (slider.value === slider.max) slider.value = 0;
+    show();
+    button.textContent = "Stop";
+    playing = setInterval(step, MOMENT);
+    return undefined;
+  });
+  button.hidden = matchMedia("(prefers-reduced-motion: reduce)").matches;
   film.querySelector(".slider").hidden = false;
-  slider.addEventListener("input", show);
+  slider.addEventListener("input", () => { stop(); show(); });
+  for (const touch of ["pointerdown", "focus"]) slider.addEventListener(touch, load); // no gap while sliding
   show();
 }
 

@@ -124,7 +124,9 @@ def read_choice(
     sort = columns.get(one_of("sort", [*columns, "name"], first))
     upwards = "down" if sort and sort.about.better == "high" else "up"
     families = [slug for slug, _ in families_of(here)]
-    curves = [info.name for info in learners(dataset, catalog)]
+    models = learners(dataset, catalog)
+    curves = [info.name for info in models]
+    filmed = next((info.name for info in reversed(models) if frames_of(info)), curves[-1] if curves else "")
     choice = Choice(
         dataset=dataset,
         family=one_of("family", [ANY, *families], ANY),
@@ -133,7 +135,7 @@ def read_choice(
         everything=one_of("columns", ["main", "all"], "main") == "all",
         complete=one_of("complete", ["yes", "no"], "no") == "yes",
         cost=one_of("cost", list(COSTS), "parameters"),
-        curve=one_of("curve", curves, curves[-1] if curves else ""),
+        curve=one_of("curve", curves, filmed),
     )
     return choice, notes
 

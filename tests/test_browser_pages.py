@@ -44,6 +44,9 @@ def test_every_page_is_accessible_and_fits_a_phone(page):
         assert set(images.evaluate_all(rendering)) <= {"pixelated"}, path
         page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        breaking = "cells => cells.map(cell => getComputedStyle(cell).overflowWrap)"
+        cells = page.locator(".prose td:first-child, .prose th")
+        assert set(cells.evaluate_all(breaking)) <= {"normal"}, f"{path}: words are broken in the middle"
 
 
 def test_the_game_is_played_with_keys_and_keeps_the_score(page):

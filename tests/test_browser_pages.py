@@ -242,3 +242,18 @@ def test_motion_stops_for_those_who_ask(browser, url):
         moving = "[...document.querySelectorAll('*')].filter(e => getComputedStyle(e).animationName !== 'none').length"
         assert page.evaluate(moving) == 0
     context.close()
+
+
+def test_what_is_chosen_is_seen_in_colours_of_ones_own(page):
+    page.emulate_media(forced_colors="active")
+    page.goto("/learn")
+
+    def looks(selector, style):
+        return set(page.locator(selector).evaluate_all(f"all => all.map(one => getComputedStyle(one).{style})"))
+
+    assert looks(":checked + span", "backgroundColor").isdisjoint(
+        looks("input:not(:checked) + span", "backgroundColor")
+    )
+    assert looks("nav [aria-current]", "borderBottomColor").isdisjoint(
+        looks("nav a:not([aria-current])", "borderBottomColor")
+    )

@@ -31,7 +31,7 @@ COUNTED = (  # figures that come out otherwise of fewer samples: comparable amon
     *("frechet_distance", "fid", "precision", "recall", "density", "coverage"),
     *("classifier_score", "inception_score", "class_entropy"),
 )
-BOUNDS_OF_ALL = ("floor", "ceiling")  # real images and noise, measured like samples
+BOUNDS_OF_ALL = {"floor": "real images", "ceiling": "noise"}  # measured like samples; what people read
 WORDS = (  # how a system's name begins → slug of its family, the first that fits
     *(("vae-gan", "hybrid"), ("vae", "vae"), ("beta-vae", "vae"), ("cvae", "cvae"), ("ae", "ae"), ("cgan", "cgan")),
     *(("diffusion", "diffusion"), ("sd", "sd"), ("", "gan")),
@@ -116,9 +116,9 @@ class Entry:
     """One evaluated system.
 
     Attributes:
-        name: as people type it.
-        family: for its colour and name; None for rows that are no model (floor and ceiling).
-        origin: "bundled", "study", both for a run of the study that is bundled, or "reference" for floor and ceiling.
+        name: as people type it, or what is no model in words.
+        family: for its colour and name; None for rows that are no model (real images and noise).
+        origin: "bundled", "study", both for a run of the study that is bundled, or "reference" for what is no model.
         dataset: its short name.
         figures: column → value.
         spreads: column → standard error where recorded, or the deviation between seeds.
@@ -142,8 +142,9 @@ class Entry:
     @property
     def kind(self) -> str:
         """What kind of model it is, in words; empty for none. The name of a row of the study tells its variant."""
-        title = self.family.title if self.family else ""
-        return title.partition(" (")[0] if self.origin == "study" else title
+        if self.family is None:
+            return ""
+        return self.family.kind if self.origin == "study" else self.family.title
 
     def answer(self, column: Column) -> Answer:
         if column in self.figures:
@@ -223,7 +224,7 @@ def study_entry(row: Mapping[str, Any], protocol: Mapping[str, Any]) -> Entry | 
     )
     copies, labelled = slug in ("ae", "vae", "cvae", "hybrid"), slug in ("cgan", "cvae")
     return Entry(
-        name=name,
+        name=BOUNDS_OF_ALL.get(name, name),
         family=KINDS.get(slug),
         origin="study" if slug else "reference",
         dataset=dataset,

@@ -31,6 +31,11 @@ class Family:
     model_class: str
     traits: frozenset[str] = frozenset()
 
+    @property
+    def kind(self) -> str:
+        """Its name without that of one of its networks."""
+        return self.title.partition(" (")[0]
+
 
 FAMILIES = (  # in the order in which they are shown; of those that fit a model, the last is its family
     Family(

@@ -96,11 +96,12 @@ def test_a_study_says_what_its_rows_are(tmp_path):
         "ceiling": None,
     }
     rows = study_entries(write_table(tmp_path, "aaa", **{name: {"fid": 1.0} for name in names}))
+    names |= {"real images": names.pop("floor"), "noise": names.pop("ceiling")}
     assert {row.name: row.family and row.family.slug for row in rows} == names
     kinds = {row.name: row.kind for row in rows}
     assert all("DCGAN" not in kind for kind in kinds.values()), "which of the GANs it is says the name of a row"
     assert "GAN" in kinds.values()
-    assert {row.name for row in rows if row.origin == "reference"} == {"floor", "ceiling"}
+    assert {row.name for row in rows if row.origin == "reference"} == {"real images", "noise"}
     assert {row.dataset for row in rows} == {"toys"}
     assert rows[0].costs == {"parameters": 7.0}
 
@@ -189,7 +190,7 @@ def test_fewer_samples_are_said_and_win_no_figure_that_depends_on_them(web):
     assert usual == 5000
     assert (best_of(fid, rows, usual), best_of(kid, rows, usual)) == (2.0, 1.0)
     counts = {row.name: row.samples for row in study_entries(STUDY / "mnist" / "table.json")}
-    assert {counts[name] for name in ("floor", "ceiling", "mnist/gan")} == {10_000}
+    assert {counts[name] for name in ("real images", "noise", "mnist/gan")} == {10_000}
     assert counts["mnist/ae"] == 0
     page = re.sub(r"\s+", " ", web.get("/leaderboard?dataset=mnist").text)
     assert page.count(", 1,000 samples</span>") == page.count(", 2,000 samples</span>") == 1

@@ -147,7 +147,7 @@ def datasets_of(entries: Sequence[Entry], catalog: Mapping[str, Dataset]) -> lis
 
 def families_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """(slug, title) of the families that have a row; guided ones stand with their kind."""
-    return [(slug, KINDS[slug].title) for slug in dict.fromkeys(entry.family.slug for entry in entries if entry.family)]
+    return [(slug, KINDS[slug].kind) for slug in dict.fromkeys(entry.family.slug for entry in entries if entry.family)]
 
 
 def learners(dataset: str, catalog: Mapping[str, Dataset]) -> list[ModelInfo]:
@@ -192,6 +192,7 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         "costs_shown": [cost for cost in COSTS if any(cost in entry.costs for entry in here)],
         "written": write_cost,
         "any": ANY,
+        "bounds": any(row.origin == "reference" for row in rows),
         "judge": judge_line(catalog.get(choice.dataset)),
         "quality": quality,
         "plot": quality and plot(rows, quality, choice.cost),

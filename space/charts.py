@@ -100,7 +100,7 @@ class Placed:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """What a template needs to draw a scatter or line chart."""
+    """What a template needs to draw a scatter or line chart. ``level`` is the height of a line to compare with."""
 
     x_ticks: list[Tick]
     y_ticks: list[Tick]
@@ -108,6 +108,7 @@ class Plot:
     y_title: str
     dots: list[Placed]
     lines: list[tuple[str, str]]
+    level: float | None = None
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -117,15 +118,24 @@ class Plot:
 
 
 def scatter(
-    dots: Sequence[Dot], x_title: str, y_title: str, write_x: Callable[[float], str], log_y: bool = False
+    dots: Sequence[Dot],
+    x_title: str,
+    y_title: str,
+    write_x: Callable[[float], str],
+    log_y: bool = False,
+    level: float | None = None,
 ) -> Plot | None:
-    """Points over a logarithmic x axis, named where there is room. None without a point that can be drawn."""
+    """Points over a logarithmic x axis, named where there is room. None without a point that can be drawn.
+
+    ``level`` is a value to compare with, which is left out where it lies beyond the points.
+    """
     dots = [dot for dot in dots if dot.x > 0 and (dot.y > 0 or not log_y) and math.isfinite(dot.x + dot.y)]
     if not dots:
         return None
     x = axis([dot.x for dot in dots], LEFT, WIDTH - RIGHT, True)
     y = axis([dot.y for dot in dots], HEIGHT - BOTTOM, TOP, log_y)
-    return Plot(x.ticks(write_x), y.ticks(short), x_title, y_title, place(dots, x, y), [])
+    line = y.at(level) if level is not None and y.low <= level <= y.high else None
+    return Plot(x.ticks(write_x), y.ticks(short), x_title, y_title, place(dots, x, y), [], line)
 
 
 def place(dots: Sequence[Dot], x: Axis, y: Axis) -> list[Placed]:

@@ -264,6 +264,15 @@ def test_the_table_is_sorted_by_plain_links(web):
 # -- charts -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_mark_leads_to_the_row_of_its_name_and_a_legend_says_its_kind(web):
+    page = web.get("/leaderboard?dataset=mnist&sort=precision@classifier-mnist:b14c27").text
+    marks = set(re.findall(r'<a href="#(row-[^"]+)"', page))
+    assert "row-mnist/gan" in marks
+    assert marks <= set(re.findall(r'<tr id="(row-[^"]+)"', page))
+    legend = re.search(r'<p class="legend">.*?</p>', page, re.DOTALL)[0]
+    assert all(f"{kind}</span>" in legend for kind in ("Diffusion", "GAN", "real images"))
+
+
 def test_dots_lie_inside_and_in_order():
     dots = [charts.Dot(10.0**i, float(i), f"model-{i}", "gan") for i in range(1, 6)]
     plot = charts.scatter(dots, "cost", "quality", charts.short)
@@ -316,6 +325,12 @@ def test_a_wide_range_is_drawn_on_a_logarithmic_axis():
         rows = [entry(f"m{i}", costs={"parameters": 10.0}, fid=value) for i, value in enumerate(values)]
         return [dot.y for dot in leaderboard.plot(rows, Column("fid", "judge-a"), "parameters").dots]
 
+    def level(real):
+        rows = [entry(f"m{i}", costs={"parameters": 10.0}, fid=value) for i, value in enumerate((1.0, 10.0, 100.0))]
+        return leaderboard.plot(rows, Column("fid", "judge-a"), "parameters", real).level
+
+    assert level(None) is level(0.001) is None, "beyond the points"
+    assert level(10.0) == heights(1.0, 10.0, 100.0)[1]
     for values, even in (((1.0, 10.0, 100.0), True), ((1.0, 2.0, 4.0), False)):
         a, b, c = heights(*values)
         assert (abs((a - b) - (b - c)) < 1) == even

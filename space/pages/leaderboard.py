@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from genhub import ModelInfo
 from space import charts
 from space.board import (
+    BOUNDS_OF_ALL,
     COSTS,
     COUNTED,
     Column,
@@ -174,6 +175,7 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
     quality = (
         choice.sort if choice.sort and choice.sort.about.better else next((c for c in columns if c.about.better), None)
     )
+    real = next((row for row in here if row.name == BOUNDS_OF_ALL["floor"]), None)
     models = learners(choice.dataset, catalog)
     learner = next((info for info in models if info.name == choice.curve), None)
     return {
@@ -195,7 +197,7 @@ def page_values(choice: Choice, entries: Sequence[Entry], catalog: Mapping[str, 
         "bounds": any(row.origin == "reference" for row in rows),
         "judge": judge_line(catalog.get(choice.dataset)),
         "quality": quality,
-        "plot": quality and plot(rows, quality, choice.cost),
+        "plot": quality and plot(rows, quality, choice.cost, real.figures.get(quality) if real else None),
         "curves": curves_of(learner) if learner else [],
         "frames": frames_of(learner) if learner else [],
         "models": models,
@@ -226,8 +228,8 @@ def best_of(column: Column, rows: Sequence[Entry], usual: int) -> float | None:
     return min(values) if column.about.better == "low" else max(values)
 
 
-def plot(rows: Sequence[Entry], quality: Column, cost: str) -> charts.Plot | None:
-    """Quality against cost of the rows that have both."""
+def plot(rows: Sequence[Entry], quality: Column, cost: str, real: float | None = None) -> charts.Plot | None:
+    """Quality against cost of the rows that have both, beside the quality of real images."""
     dots = [
         charts.Dot(row.costs[cost], row.figures[quality], row.name, row.family.slug)
         for row in rows
@@ -236,7 +238,7 @@ def plot(rows: Sequence[Entry], quality: Column, cost: str) -> charts.Plot | Non
     values = [dot.y for dot in dots]
     wide = bool(values) and 0 < SPAN * min(values) < max(values)
     title = f"{quality.about.title} ({quality.about.better}er is better{', logarithmic' if wide else ''})"
-    return charts.scatter(dots, COSTS[cost].title, title, lambda value: write_cost(cost, value), log_y=wide)
+    return charts.scatter(dots, COSTS[cost].title, title, lambda value: write_cost(cost, value), wide, real)
 
 
 def write_cost(cost: str, value: float) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+
+from markupsafe import Markup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,35 @@ class Lesson:
     flow: tuple[str, ...]
     paper: str
     relatives: str = ""
+
+
+PAPERS = {  # as a lesson cites it → its address
+    "Hinton & Salakhutdinov, 2006": "https://doi.org/10.1126/science.1127647",
+    "Kingma & Welling, 2014": "https://arxiv.org/abs/1312.6114",
+    "Sohn et al., 2015": "https://papers.nips.cc/paper/2015/hash/8d55a249e6baa5c06772297520da2051-Abstract.html",
+    "Larsen et al., 2016": "https://arxiv.org/abs/1512.09300",
+    "Goodfellow et al., 2014": "https://arxiv.org/abs/1406.2661",
+    "Radford et al., 2016": "https://arxiv.org/abs/1511.06434",
+    "Zhang et al., 2019": "https://arxiv.org/abs/1805.08318",
+    "Gulrajani et al., 2017": "https://arxiv.org/abs/1704.00028",
+    "Mirza & Osindero, 2014": "https://arxiv.org/abs/1411.1784",
+    "Miyato & Koyama, 2018": "https://arxiv.org/abs/1802.05637",
+    "Sauer et al., 2021": "https://arxiv.org/abs/2111.01007",
+    "Odena et al., 2017": "https://arxiv.org/abs/1610.09585",
+    "Ho et al., 2020": "https://arxiv.org/abs/2006.11239",
+    "Song et al., 2021": "https://arxiv.org/abs/2010.02502",
+    "Salimans & Ho, 2022": "https://arxiv.org/abs/2202.00512",
+    "Sauer et al., 2024": "https://arxiv.org/abs/2311.17042",
+    "Rombach et al., 2022": "https://arxiv.org/abs/2112.10752",
+}
+CITATION = re.compile(r"([A-Z][^(;]*, \d{4})")
+
+
+def cited(text: str) -> Markup:
+    """A lesson's text with its papers as links."""
+    parts = CITATION.split(text)
+    links = [Markup('<a href="{}">{}</a>').format(PAPERS[name], name) for name in parts[1::2]]
+    return Markup("").join(part for pair in zip(parts[::2], [*links, ""], strict=True) for part in pair)
 
 
 LESSONS = {  # a family's slug → its lesson

@@ -15,6 +15,7 @@ from genhub import ModelInfo
 
 FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+HEADLESS = re.compile(r"<thead>\s*<tr>\s*(<th></th>\s*)+</tr>\s*</thead>\s*")  # Markdown has no table without a head
 SHEET = "samples.png"  # the one picture that a card may show: the model's own
 
 
@@ -25,9 +26,7 @@ def reader() -> MarkdownIt:
     markdown.add_render_rule("image", draw_image)
     markdown.add_render_rule("heading_open", lower_heading)
     markdown.add_render_rule("heading_close", lower_heading)
-    markdown.add_render_rule(
-        "table_open", lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
-    )
+    markdown.add_render_rule("table_open", open_table)
     markdown.add_render_rule("table_close", lambda *_: "</table></div>")
     markdown.add_render_rule("fence", draw_code)
     return markdown
@@ -42,7 +41,7 @@ def card_html(info: ModelInfo) -> Markup:
 def to_html(text: str, name: str = "") -> Markup:
     """Markdown to HTML for a page. ``name`` is the model whose sheet may be shown, if any."""
     body = COMMENT.sub("", FRONT.sub("", text, count=1))
-    return Markup(reader().render(body, {"model": name}))
+    return Markup(HEADLESS.sub("", reader().render(body, {"model": name})))
 
 
 def draw_image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: dict[str, str]) -> str:
@@ -58,6 +57,14 @@ def lower_heading(renderer: Any, tokens: Sequence[Token], index: int, options: A
     """Headings two levels down: the page has the first two."""
     level = min(6, int(tokens[index].tag[1]) + 2)
     return f"<{'/' if tokens[index].nesting < 0 else ''}h{level}>"
+
+
+def open_table(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: dict[str, str]) -> str:
+    """A table that may scroll, named by its number and the heading above it."""
+    number = sum(token.type == "table_open" for token in tokens[: index + 1])
+    headings = [tokens[i + 1].content for i in range(index) if tokens[i].type == "heading_open"]
+    name = escape(": ".join([f"Table {number}", *headings[-1:]]))
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>'
 
 
 def draw_code(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: dict[str, str]) -> str:

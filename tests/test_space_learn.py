@@ -19,7 +19,7 @@ from space.examples import EXAMPLES
 from space.families import FAMILIES, KINDS
 from space.inference import Engine
 from space.inside import MOMENTS, SHOWN, denoising_of, look_inside
-from space.lessons import LESSONS
+from space.lessons import LESSONS, PAPERS
 from space.manuals import card_html, to_html
 from space.pages import learn
 
@@ -83,6 +83,9 @@ def test_every_bundled_card_is_rendered_whole(info):
     assert info.name in words
     for heading in re.findall(r"^## (.+)$", (info.folder / "README.md").read_text(), re.MULTILINE):
         assert f"<h4>{heading}</h4>" in html
+    assert "<th></th>" not in html
+    regions = re.findall(r'role="region" aria-label="([^"]+)"', html)
+    assert len(set(regions)) == len(regions) == html.count("<table>")
     assert html.count("<table>") == html.count('<div class="scroll" tabindex="0"')
     assert "model-index" not in words
 
@@ -110,7 +113,10 @@ def test_every_family_has_a_lesson(web):
         assert html.count(f'id="lesson-{family.slug}"') == 1
         assert all(f"learn?card={name}#cards" in html for name in names)
     variants = [family for family in FAMILIES if family is not KINDS[family.slug]]
-    assert all(LESSONS[family.slug].relatives in unescape(html) for family in variants)
+    text = unescape(re.sub(r"</?a\b[^>]*>", "", html))
+    assert all(LESSONS[family.slug].relatives in text for family in variants)
+    said = " ".join(lesson.paper + lesson.relatives for lesson in LESSONS.values())
+    assert len(re.findall(r"\d{4}", said)) == sum(html.count(f'href="{address}"') for address in PAPERS.values())
 
 
 @pytest.mark.parametrize("i", range(len(EXAMPLES)), ids=lambda i: EXAMPLES[i].title)
@@ -125,9 +131,13 @@ def test_the_code_on_the_page_runs(i, served, tmp_path, monkeypatch, capsys):
 
 
 def test_on_the_hub_the_code_names_the_space(web, monkeypatch):
-    assert "Client(&#34;http://testserver&#34;)" in web.get("/learn").text
+    here = web.get("/learn").text
+    assert "Client(&#34;http://testserver&#34;)" in here
+    assert "huggingface.co/spaces" not in here
     monkeypatch.setenv("SPACE_ID", "someone/genhub")
-    assert "Client(&#34;someone/genhub&#34;)" in web.get("/learn").text
+    there = web.get("/learn").text
+    assert "Client(&#34;someone/genhub&#34;)" in there
+    assert 'href="https://huggingface.co/spaces/someone/genhub/tree/main"' in there
 
 
 # -- the look inside --------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from space.families import KINDS, Family, family_of
 from space.fields import quoted, read_choice, read_label
 from space.inference import Engine
 from space.inside import look_inside
-from space.lessons import LESSONS
+from space.lessons import LESSONS, cited
 from space.manuals import SHEET, card_html
 from space.shell import QUICK, Page, in_words, render, respond
 from space.view import SEED
@@ -51,6 +51,8 @@ def register(server: gr.Server, engine: Engine) -> None:
             cards=grouped(list(cards.values()), engine.catalog),
             card=card,
             card_html=card_html(cards[card]) if card else "",
+            cited=cited,
+            space=os.environ.get("SPACE_ID", ""),
             examples=[(example, example.code.replace(ADDRESS, address(request))) for example in EXAMPLES],
         )
 

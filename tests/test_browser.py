@@ -176,6 +176,28 @@ def test_changing_ones_mind_about_the_dataset_leaves_a_whole_form(page):
     assert "dataset=cifar10&class=ship&" in page.url
 
 
+def test_a_late_answer_does_not_take_back_what_was_changed_since(page):
+    page.goto("/?dataset=digits&n=10")
+    settle(page)
+    held = []
+    page.route("**/gradio_api/call/view", lambda route: held.append(route) if not held else route.continue_())
+    page.locator("#n").focus()
+    with page.expect_request("**/gradio_api/call/view"):
+        page.keyboard.press("ArrowRight")
+    page.evaluate("""() => {
+        const later = window.setTimeout;
+        window.setTimeout = (work, time, ...rest) => later(work, time === PAUSE ? 2000 : time, ...rest);
+    }""")
+    page.keyboard.press("ArrowRight")
+    with page.expect_response("**/gradio_api/call/view/*") as answer:
+        held[0].continue_()
+    answer.value.finished()
+    page.wait_for_url("**n=12&**")
+    settle(page)
+    expect(page.locator("#n-shown")).to_have_text("12")
+    assert len(shown(page)["cgan-digits"]) == 12
+
+
 def test_no_model_is_a_designed_state(page):
     page.goto("/?dataset=digits")
     settle(page)
@@ -339,7 +361,11 @@ def test_slow_models_wait_for_the_last_of_quick_changes_only(page):
         let pauses = 0;
         const later = window.setTimeout;
         window.setTimeout = (work, time, ...rest) => { pauses += time === SLOW_PAUSE; return later(work, 0, ...rest); };
-        for (let i = 0; i < 5; i += 1) askSlow(++latest, "dataset=digits&models=none");
+        let latest = 0;
+        for (let i = 1; i <= 5; i += 1) {
+            latest = i;
+            askSlow(() => latest === i, "dataset=digits&models=none");
+        }
         await slowWork;
         window.setTimeout = later;
         return pauses;

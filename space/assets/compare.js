@@ -4,8 +4,7 @@
 const PAUSE = 180; // milliseconds without a change before asking
 const SLOW_PAUSE = 900; // and before asking slow models too
 const ARROWS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -5, ArrowDown: 5 };
-let latest = 0; // number of the newest request; older answers are dropped
-let timer = 0;
+const views = newest($("#content"));
 let looked = 0; // number of the newest closer look
 let drawn = ""; // the dataset whose classes and models the form offers
 let slowWork = Promise.resolve(); // slow models are asked once at a time
@@ -25,14 +24,9 @@ function showLink(query) {
   $("#download").href = `download?${query}`;
 }
 
-async function update(query = queryOf($("#controls")), address = true) {
-  const form = $("#controls");
-  const mine = ++latest;
-  clearTimeout(timer);
-  const dataset = new FormData(form).get("dataset");
-  $("#content").setAttribute("aria-busy", "true");
-  const show = (part) => {
-    if (mine !== latest) return;
+function update(query = queryOf($("#controls")), address = true) {
+  const dataset = new FormData($("#controls")).get("dataset");
+  const show = (part, counts) => {
     if (part.card) return showCard(part);
     if (!part.galleries) return; // the end
     $("#galleries").innerHTML = part.galleries;
@@ -47,16 +41,9 @@ async function update(query = queryOf($("#controls")), address = true) {
     showNumbers(part.n, part.truncation);
     if (address) showLink(part.query);
     oneStop();
-    askSlow(mine, part.query);
+    askSlow(counts, part.query);
   };
-  try {
-    await call("view", [query], show);
-    if (mine === latest) showProblem("");
-  } catch (error) {
-    if (mine === latest) showProblem(error, () => update());
-  } finally {
-    if (mine === latest) $("#content").setAttribute("aria-busy", "false");
-  }
+  return views.ask((counts) => call("view", [query], (part) => counts() && show(part, counts)), () => update());
 }
 
 function showCard({ model, card }) {
@@ -69,24 +56,18 @@ function showCard({ model, card }) {
 }
 
 // Models that take seconds do not hold up the others: they are asked when the visitor has settled, one request at a time.
-function askSlow(mine, query) {
-  const waiting = () => mine === latest && $("[data-slow]:not([data-ready])");
+function askSlow(counts, query) {
+  const waiting = () => counts() && $("[data-slow]:not([data-ready])");
   if (!waiting()) return;
   const pause = () => new Promise((done) => { setTimeout(done, SLOW_PAUSE); });
   slowWork = slowWork.then(() => waiting() && pause()).then(async () => {
     if (!waiting()) return;
     try {
-      await ask("slow", [query], (part) => { if (mine === latest && part.card) showCard(part); });
+      await ask("slow", [query], (part) => { if (counts() && part.card) showCard(part); });
     } catch (error) {
-      if (mine === latest) showProblem(error, () => update());
+      if (counts()) showProblem(error, () => update());
     }
   });
-}
-
-function later() {
-  clearTimeout(timer);
-  $("#content").setAttribute("aria-busy", "true");
-  timer = setTimeout(() => update(), PAUSE);
 }
 
 function showNumbers(n, truncation) {
@@ -175,7 +156,7 @@ function start() {
       form.querySelectorAll("[name=class], [name=models]").forEach((input) => { input.name = `${input.name}-gone`; });
       drawn = "";
     }
-    later();
+    views.later(update, PAUSE);
   });
   $("#choices").addEventListener("click", choose);
   $("#dice").addEventListener("click", () => {

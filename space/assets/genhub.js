@@ -83,6 +83,37 @@ async function ask(name, data, each = () => {}) {
   return last;
 }
 
+// The questions about one part of a page, of which only the newest counts: what older ones bring is dropped.
+function newest(box) {
+  let latest = 0;
+  let timer = 0;
+  const next = () => {
+    clearTimeout(timer);
+    box.setAttribute("aria-busy", "true");
+    return ++latest;
+  };
+  return {
+    // After a pause without another change. What is on its way meanwhile answers a form that says something else by now.
+    later(ask, pause) {
+      next();
+      timer = setTimeout(ask, pause);
+    },
+    // Now: `work` can look whether it still counts, `again` is what a visitor may try.
+    async ask(work, again) {
+      const mine = next();
+      const counts = () => mine === latest;
+      try {
+        await work(counts);
+        if (counts()) showProblem("");
+      } catch (error) {
+        if (counts()) showProblem(error, again);
+      } finally {
+        if (counts()) box.setAttribute("aria-busy", "false");
+      }
+    },
+  };
+}
+
 // An error as a visitor reads it, with a way to try again; "" hides it. Expects <div id="problem" role="alert" hidden>.
 function showProblem(problem, again) {
   const gone = problem instanceof TypeError; // what fetch throws without a connection

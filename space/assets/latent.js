@@ -6,8 +6,7 @@ const FRAME = 110; // milliseconds for one image of the strip
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 const LOST = { dataset: ["model", "fromclass", "toclass", "class", "minus", "plus"], do: ["model"] }; // with a choice
 const form = $("#controls");
-let latest = 0;
-let timer = 0;
+const results = newest($("#content"));
 let playing = 0;
 let forward = 1;
 let waiting = false; // whether the map will be asked for again
@@ -17,13 +16,10 @@ function queryOf() {
   return new URLSearchParams(new FormData(form)).toString();
 }
 
-async function update(query = queryOf(), address = true) {
-  const mine = ++latest;
-  clearTimeout(timer);
-  $("#content").setAttribute("aria-busy", "true");
-  try {
+function update(query = queryOf(), address = true) {
+  return results.ask(async (counts) => {
     const answer = await call("latent", [query]);
-    if (mine !== latest) return;
+    if (!counts()) return;
     stop();
     const onMap = document.activeElement?.id === "map";
     const onPad = document.activeElement?.closest?.(".pad") && document.activeElement.getAttribute("aria-label");
@@ -33,13 +29,8 @@ async function update(query = queryOf(), address = true) {
     if (onMap) $("#map")?.focus();
     if (onPad) document.querySelector(`.pad [aria-label="${onPad}"]`)?.focus();
     if (address) showAddress(answer.query);
-    showProblem("");
     begin();
-  } catch (error) {
-    if (mine === latest) showProblem(error, () => update());
-  } finally {
-    if (mine === latest) $("#content").setAttribute("aria-busy", "false");
-  }
+  }, () => update());
 }
 
 // Another task, dataset or model has other fields; the one in use keeps the focus.
@@ -50,12 +41,6 @@ function redraw(answer) {
   form.setAttribute("data-key", answer.key);
   if (same) form.querySelector(same)?.focus();
   reveal();
-}
-
-function later() {
-  clearTimeout(timer);
-  $("#content").setAttribute("aria-busy", "true");
-  timer = setTimeout(() => update(), PAUSE);
 }
 
 function move(dx, dy) {
@@ -121,7 +106,7 @@ form.addEventListener("input", (event) => {
   const shown = form.querySelector(`output[for="${event.target.id}"]`);
   if (shown) shown.textContent = event.target.value;
   forget(event.target.name);
-  later();
+  results.later(update, PAUSE);
 });
 form.addEventListener("click", (event) => {
   const dice = event.target.closest(".dice");

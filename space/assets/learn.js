@@ -3,18 +3,14 @@
 
 const INSIDE_PAUSE = 180; // milliseconds without a change before asking
 const form = $("#inside-form");
-let newest = 0; // number of the newest request; older answers are dropped
-let insideTimer = 0;
+const looks = newest($("#inside-steps"));
 
-async function lookInside() {
-  const mine = ++newest;
-  clearTimeout(insideTimer);
+function lookInside() {
   const asked = new FormData(form);
   const model = asked.get("model");
-  $("#inside-steps").setAttribute("aria-busy", "true");
-  try {
+  return looks.ask(async (counts) => {
     const answer = await call("inside", [new URLSearchParams(asked).toString()]);
-    if (mine !== newest) return;
+    if (!counts()) return;
     $("#inside-steps").innerHTML = answer.steps;
     if (form.dataset.model && form.dataset.model !== model) { // another model has other classes
       $("#inside-form").innerHTML = answer.choices;
@@ -22,20 +18,12 @@ async function lookInside() {
       reveal();
     }
     form.dataset.model = model;
-    showProblem("");
-  } catch (error) {
-    if (mine === newest) showProblem(error, lookInside);
-  } finally {
-    if (mine === newest) $("#inside-steps").setAttribute("aria-busy", "false");
-  }
+  }, lookInside);
 }
 
 if (form) {
   form.addEventListener("submit", (event) => { event.preventDefault(); lookInside(); });
-  form.addEventListener("input", () => {
-    clearTimeout(insideTimer);
-    insideTimer = setTimeout(lookInside, INSIDE_PAUSE);
-  });
+  form.addEventListener("input", () => looks.later(lookInside, INSIDE_PAUSE));
   form.addEventListener("click", (event) => {
     if (event.target.id !== "inside-dice") return;
     $("#inside-seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % 10000;

@@ -3,8 +3,7 @@
 
 const PAUSE = 250; // milliseconds after a stroke
 const form = $("#controls");
-let latest = 0;
-let timer = 0;
+const pictures = newest($("#content"));
 let shown = null; // the drawing or upload in use as data URI, null for a sample
 let codes = {}; // model → {code, label} of what is shown
 const turning = new WeakMap(); // card → number of the newest change of its code
@@ -17,13 +16,10 @@ function query() {
   return new URLSearchParams(["dataset", "class", "seed"].filter((name) => fields.has(name)).map((name) => [name, fields.get(name)])).toString();
 }
 
-async function update({ picture = null, text = query(), address = true } = {}) {
-  const mine = ++latest;
-  clearTimeout(timer);
-  $("#content").setAttribute("aria-busy", "true");
-  try {
+function update({ picture = null, text = query(), address = true } = {}) {
+  return pictures.ask(async (counts) => {
     const answer = await call("rebuild", [text, picture]);
-    if (mine !== latest) return;
+    if (!counts()) return;
     shown = picture;
     codes = answer.codes;
     $("#result").innerHTML = answer.result;
@@ -35,12 +31,7 @@ async function update({ picture = null, text = query(), address = true } = {}) {
       prepare();
     }
     if (address && !picture) showAddress(answer.query);
-    showProblem("");
-  } catch (error) {
-    if (mine === latest) showProblem(error, () => update({ picture, text, address }));
-  } finally {
-    if (mine === latest) $("#content").setAttribute("aria-busy", "false");
-  }
+  }, () => update({ picture, text, address }));
 }
 
 function prepare() {
@@ -62,8 +53,7 @@ function prepare() {
     pad.addEventListener(kind, () => {
       if (!point) return;
       point = null;
-      clearTimeout(timer);
-      timer = setTimeout(() => update({ picture: pad.toDataURL("image/png") }), PAUSE);
+      pictures.later(() => update({ picture: pad.toDataURL("image/png") }), PAUSE);
     });
   }
   $("#clear").addEventListener("click", () => { clearPad(); $("#file").value = ""; shown = null; });

@@ -371,6 +371,8 @@ def test_slow_models_wait_for_the_last_of_quick_changes_only(page):
         return pauses;
     }""")
     assert pauses == 1
+    page.evaluate("countCards()")
+    expect(page.locator("#status")).to_contain_text("2 images each. 0 of 1 models are here.")
 
 
 def test_download_and_snippet_give_what_is_shown(page):

@@ -31,7 +31,7 @@ function update(query = queryOf($("#controls")), address = true) {
     if (!part.galleries) return; // the end
     $("#galleries").innerHTML = part.galleries;
     $("#reproduce").innerHTML = part.reproduce;
-    $("#status").textContent = part.status;
+    $("#summary").textContent = part.status;
     if (drawn !== dataset) {
       $("#choices").innerHTML = part.choices;
       drawn = dataset;
@@ -41,6 +41,7 @@ function update(query = queryOf($("#controls")), address = true) {
     showNumbers(part.n, part.truncation);
     if (address) showLink(part.query);
     oneStop();
+    countCards();
     askSlow(counts, part.query);
   };
   return views.ask((counts) => call("view", [query], (part) => counts() && show(part, counts)), () => update());
@@ -52,7 +53,13 @@ function showCard({ model, card }) {
   const focused = old.contains(document.activeElement);
   old.outerHTML = card;
   oneStop();
+  countCards();
   if (focused) document.getElementById(`card-${model}`).querySelector("a")?.focus();
+}
+
+function countCards() {
+  const [all, here] = [".card", ".card[data-ready]"].map((cards) => document.querySelectorAll(cards).length);
+  $("#arrived").textContent = here < all ? `${here} of ${all} models are here.` : "";
 }
 
 // Models that take seconds do not hold up the others: they are asked when the visitor has settled, one request at a time.
@@ -171,6 +178,7 @@ function start() {
   $("#look").addEventListener("click", findNearest);
   $("#look").addEventListener("click", (event) => { if (event.target === $("#look")) $("#look").close(); });
   oneStop();
+  countCards();
   // The link as it came, so that the server's remarks on it stay; a plain address stays plain until something changes.
   const arrived = location.search.slice(1);
   if (arrived) showLink($("#download").search.slice(1));

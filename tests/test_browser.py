@@ -277,6 +277,7 @@ def test_a_phone_has_no_sideways_scroll(page, dataset):
     page.mouse.wheel(500, 0)
     assert page.evaluate("window.scrollX") == 0
     assert page.locator(".pixels img").first.bounding_box()["y"] < 740, "no image on the first screen"
+    expect(page.get_by_text("nearer to the average")).to_be_visible()
 
 
 def test_everything_can_be_reached_by_keyboard(page):

@@ -45,6 +45,7 @@ def test_every_page_is_accessible_narrow_and_quiet(browser, url, name):
         settle(page)
         assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator(".intro p:not(:visible)").count() == 0, "nobody says what the page is for"
         unnamed = page.locator("img:visible:not([alt]), img:visible[alt='']").count()
         assert unnamed == 0
         context.close()

@@ -216,6 +216,8 @@ def test_a_link_restores_the_view(page):
     page.locator("#n").focus()
     page.keyboard.press("ArrowLeft")
     page.wait_for_url("**n=9&**")
+    page.locator("#truncation").fill("0.37")
+    page.wait_for_url("**truncation=0.37&**")
     page.locator(f'input[value="{FIRST.leading[0].name}"]').uncheck()
     page.wait_for_url(f"**models={FIRST.leading[1].name},**")
     settle(page)
@@ -230,6 +232,7 @@ def test_a_link_restores_the_view(page):
     assert page.locator('input[name="class"]:checked').input_value() == "3"
     assert page.locator("#seed").input_value() == "77"
     assert page.locator("#n").input_value() == "9"
+    assert page.locator("#truncation").input_value() == "0.37"
     assert not page.locator(f'input[value="{FIRST.leading[0].name}"]').is_checked()
 
 

@@ -94,8 +94,9 @@ def test_a_walk_plays_and_its_position_is_chosen_by_keyboard(page):
 
 
 def test_a_map_moves_with_the_arrow_keys(page):
-    page.goto("/latent?do=map&dataset=digits&gap=0.5")
+    page.goto("/latent?do=map&dataset=digits&gap=0.5&truncation=0.97")
     settle(page)
+    expect(page.locator("#truncation")).to_have_value("0.97")
     sources = "images => images.map(image => image.src)"
     before = page.locator("#map img").evaluate_all(sources)
     page.locator("#map").focus()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -31,10 +31,11 @@ T = TypeVar("T")
 
 class Engine:
     """Answers views and other questions. Bundled models are loaded when first asked for and stay; results are kept,
-    newest first."""
+    newest first, beside those that were made ``beforehand``, which no number of visitors pushes out."""
 
-    def __init__(self, catalog: Mapping[str, Dataset]) -> None:
+    def __init__(self, catalog: Mapping[str, Dataset], beforehand: Iterable[Result] = ()) -> None:
         self.catalog = catalog
+        self.beforehand = {result.job: result for result in beforehand}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.models: dict[tuple[str, str], Any] = {}
         self.critics: dict[str, genhub.GenHubModel] = {}
@@ -142,7 +143,7 @@ class Engine:
         with self.kept:
             if key in self.results:
                 self.results.move_to_end(key)
-            return self.results.get(key)
+            return self.results.get(key, self.beforehand.get(key))
 
     # -- models ---------------------------------------------------------------------------------------------------
 

@@ -58,9 +58,7 @@ class Space(gr.Server):
 def build() -> Space:
     """The server with all pages, ready to launch. Loads no model."""
     catalog = read_catalog()
-    engine = Engine(catalog)
-    for result in precomputed.read(catalog):
-        engine.keep(result.job, result)
+    engine = Engine(catalog, precomputed.read(catalog))
     server = Space(title="GenHub", docs_url=None, redoc_url=None)
     server.mount("/ui", StaticFiles(directory=ASSETS), name="ui")
     templates.globals["navigation"] = [page.PAGE for page in PAGES]

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import genhub
-from space import inference, zerogpu
+from space import inference, precomputed, zerogpu
 from space.abilities import abilities
 from space.cards import count, duration
 from space.catalog import Dataset, read_catalog
@@ -97,6 +97,16 @@ def test_results_and_models_are_kept(engine, monkeypatch):
     monkeypatch.setattr(inference, "MAX_RESULTS", 2)
     engine.keep(first[0].job, first[0])
     assert len(engine.results) == 2
+
+
+def test_what_was_made_beforehand_is_not_pushed_out(monkeypatch):
+    monkeypatch.setattr(inference, "MAX_RESULTS", 2)
+    engine = Engine(CATALOG, precomputed.read(CATALOG))
+    for i in range(3):
+        engine.keep(i, "what a visitor asked")
+    assert len(engine.results) == 2
+    for dataset in CATALOG:
+        assert all(kept and not kept.live for kept in engine.kept_results(view_of(dataset)))
 
 
 def test_one_comparison_computes_at_a_time(monkeypatch):

@@ -149,6 +149,15 @@ def test_another_task_or_dataset_brings_its_fields(page):
     expect(page.get_by_role("heading", name="No model of Digits packs images")).to_be_visible()
 
 
+def painted(page):
+    """Whether something is drawn on the pad: more than one colour."""
+    return page.locator("#pad").evaluate("""pad => {
+        const copy = new OffscreenCanvas(pad.width, pad.height).getContext("2d");
+        copy.drawImage(pad, 0, 0);
+        return new Set(new Uint32Array(copy.getImageData(0, 0, pad.width, pad.height).data.buffer)).size > 1;
+    }""")
+
+
 def test_a_drawing_is_reconstructed_and_its_code_is_turned(page):
     page.goto("/reconstruct?dataset=mnist&class=7&seed=3")
     settle(page)
@@ -170,6 +179,36 @@ def test_a_drawing_is_reconstructed_and_its_code_is_turned(page):
     page.wait_for_function("old => document.querySelector('[data-model=vae-mnist] .rebuilt').src !== old", arg=drawing)
     page.locator("[data-model=vae-mnist] .reset").click()
     page.wait_for_function("old => document.querySelector('[data-model=vae-mnist] .rebuilt').src === old", arg=drawing)
+    assert page.url.endswith("?dataset=mnist"), "the link says what is not shown"
+    assert page.locator("#class").evaluate("select => select.selectedIndex") == -1
+    page.get_by_role("radio", name="CIFAR-10").check()
+    page.wait_for_url("**?dataset=cifar10")
+    settle(page)
+    assert painted(page), "the drawing has left the pad"
+    page.get_by_role("radio", name="MNIST").check()
+    page.wait_for_url("**?dataset=mnist")
+    page.locator("#class").select_option("7")
+    page.wait_for_url("**?dataset=mnist&class=7&seed=3")
+    settle(page)
+    assert not painted(page)
+
+
+def test_clear_leads_back_to_the_sample(page):
+    page.goto("/reconstruct?dataset=mnist&class=4&seed=3")
+    settle(page)
+    rebuilt = page.locator("[data-model=vae-mnist] .rebuilt")
+    sample = rebuilt.get_attribute("src")
+    page.locator("#pad").click()
+    page.wait_for_url("**?dataset=mnist")
+    settle(page)
+    assert rebuilt.get_attribute("src") != sample
+    assert painted(page)
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_url("**?dataset=mnist&class=4&seed=3")
+    settle(page)
+    assert rebuilt.get_attribute("src") == sample
+    assert not painted(page)
+    expect(page.locator("#class")).to_have_value("4")
 
 
 def test_codes_of_two_models_are_turned_at_once(page):

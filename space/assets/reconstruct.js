@@ -5,6 +5,8 @@ const PAUSE = 250; // milliseconds after a stroke
 const form = $("#controls");
 const pictures = newest($("#content"));
 let shown = null; // the drawing or upload in use as data URI, null for a sample
+let label = ""; // class of the newest sample
+let drawn = false; // whether there is something on the pad
 let codes = {}; // model → {code, label} of what is shown
 const turning = new WeakMap(); // card → number of the newest change of its code
 const turnTimers = new WeakMap();
@@ -13,25 +15,40 @@ let point = null; // where the pen is, while it is down
 function query() {
   const fields = new FormData(form);
   if (fields.get("dataset") !== form.getAttribute("data-key")) fields.delete("class"); // it is one of another dataset
+  else if (!fields.has("class")) fields.set("class", label);
   return new URLSearchParams(["dataset", "class", "seed"].filter((name) => fields.has(name)).map((name) => [name, fields.get(name)])).toString();
 }
 
 function update({ picture = null, text = query(), address = true } = {}) {
+  shown = picture;
+  if (!picture) {
+    clearPad();
+    $("#file").value = "";
+  }
   return pictures.ask(async (counts) => {
     const answer = await call("rebuild", [text, picture]);
     if (!counts()) return;
-    shown = picture;
     codes = answer.codes;
     $("#result").innerHTML = answer.result;
     $("#status").textContent = answer.status;
-    if (form.getAttribute("data-key") !== answer.key) {
-      form.innerHTML = answer.form;
-      form.setAttribute("data-key", answer.key);
-      form.querySelector("[name=dataset]:checked")?.focus();
-      prepare();
-    }
-    if (address && !picture) showAddress(answer.query);
+    if (form.getAttribute("data-key") !== answer.key) redraw(answer);
+    label = $("#class").value || label;
+    $("#class").value = picture ? "" : label; // beside a picture none is shown, each can be chosen
+    if (address) showAddress(answer.query);
   }, () => update({ picture, text, address }));
+}
+
+// Another dataset has other classes and colours; what was drawn or uploaded stays.
+function redraw(answer) {
+  const [pad, painted] = [$("#pad"), drawn];
+  const { files } = $("#file");
+  form.innerHTML = answer.form;
+  form.setAttribute("data-key", answer.key);
+  form.querySelector("[name=dataset]:checked")?.focus();
+  prepare();
+  $("#file").files = files;
+  if (painted) $("#pad").getContext("2d").drawImage(pad, 0, 0);
+  drawn = painted;
 }
 
 function prepare() {
@@ -40,9 +57,10 @@ function prepare() {
   const pad = $("#pad");
   pad.addEventListener("pointerdown", (event) => {
     if (event.button) return;
+    $("#file").value = "";
     pad.setPointerCapture(event.pointerId);
     point = where(event);
-    stroke(point);
+    stroke([point[0] + 0.1, point[1]]); // a line of no length would not be drawn
   });
   pad.addEventListener("pointermove", (event) => {
     if (!point) return;
@@ -53,13 +71,13 @@ function prepare() {
     pad.addEventListener(kind, () => {
       if (!point) return;
       point = null;
-      pictures.later(() => update({ picture: pad.toDataURL("image/png") }), PAUSE);
+      shown = pad.toDataURL("image/png");
+      pictures.later(() => update({ picture: shown }), PAUSE);
     });
   }
-  $("#clear").addEventListener("click", () => { clearPad(); $("#file").value = ""; shown = null; });
+  $("#clear").addEventListener("click", () => update());
   $("#another").addEventListener("click", () => {
     $("#sample-seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % 10000;
-    clearPad();
     update();
   });
   $("#file").addEventListener("change", upload);
@@ -69,6 +87,7 @@ function clearPad() {
   const paint = $("#pad").getContext("2d");
   paint.fillStyle = $("#ink") ? "#8fb4d6" : "#000";
   paint.fillRect(0, 0, 280, 280);
+  drawn = false;
 }
 
 function where(event) {
@@ -86,6 +105,7 @@ function stroke(to) {
   paint.moveTo(...point);
   paint.lineTo(...to);
   paint.stroke();
+  drawn = true;
   point = to;
 }
 

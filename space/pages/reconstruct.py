@@ -59,12 +59,15 @@ def register(server: gr.Server, engine: Engine) -> None:
             if picture:
                 pixels, done = fit(read_upload(picture), dataset.models[0].image_shape)
                 found = answer(engine, dataset, Picture.of(pixels), notes + done)
+                fields = {}  # no link holds a picture
             else:
                 found = answer(engine, dataset, make_sample(engine, asked), notes)
+                fields = {"class": dataset.class_names[asked["label"]], "seed": asked["seed"]}
         values = page_values(homes, asked, found["notes"], found)
         html = {name: render(f"reconstruct_{name}.html", **values) for name in ("form", "result")}
         codes = {rebuilt.model: {"code": list(rebuilt.code), "label": rebuilt.label} for rebuilt in found["rebuilt"]}
-        return {"query": values["query"], "status": values["summary"], "key": dataset.name, "codes": codes, **html}
+        query = urlencode({"dataset": dataset.name, **fields})
+        return {"query": query, "status": values["summary"], "key": dataset.name, "codes": codes, **html}
 
     @server.api(name="unpack", api_visibility="private", **QUICK)
     def change(dataset: str, model: str, code: list[float], label: int | None = None) -> str:
@@ -149,9 +152,7 @@ def page_values(
 ) -> dict[str, Any]:
     """What the templates of this page need; without ``found`` the result is still to come."""
     dataset = asked["dataset"]
-    names = dataset.class_names
     models = dataset.able("reconstructs")
-    query = urlencode({"dataset": dataset.name, "class": names[asked["label"]], "seed": asked["seed"]})
     return {
         **asked,
         "datasets": list(homes.values()),
@@ -160,7 +161,6 @@ def page_values(
         "found": found,
         "pixels": math.prod(dataset.models[0].image_shape),
         "notes": notes,
-        "query": query,
         "summary": f"{dataset.title}: {', '.join(info.name for info in models)}.",
         "limit": MAX_BYTES,
         "formats": ", ".join(FORMATS),

@@ -2,6 +2,7 @@
 "use strict";
 
 const PAUSE = 250; // milliseconds after a stroke
+const SIDE = 512; // pixels that an upload has at most
 const form = $("#controls");
 const pictures = newest($("#content"));
 let shown = null; // the drawing or upload in use as data URI, null for a sample
@@ -109,16 +110,30 @@ function stroke(to) {
   point = to;
 }
 
-function upload(event) {
+async function upload(event) {
   const file = event.target.files[0];
   if (!file) return;
-  if (file.size > Number(form.getAttribute("data-limit"))) {
-    showProblem("This file is larger than 6 MB; please use a smaller one.", () => showProblem(""));
-    return;
+  try {
+    const picture = await shrink(file);
+    if ($("#file").files[0] !== file) return; // something else was asked for meanwhile
+    clearPad();
+    update({ picture });
+  } catch {
+    event.target.value = "";
+    showProblem("This is no picture that can be read here.", () => showProblem(""));
   }
-  const reader = new FileReader();
-  reader.addEventListener("load", () => update({ picture: reader.result }));
-  reader.readAsDataURL(file);
+}
+
+// A picture file as data URI, upright, of no more pixels than will be looked at: photos come in megabytes.
+async function shrink(file) {
+  const image = await createImageBitmap(file, { imageOrientation: "from-image" });
+  const scale = Math.min(1, SIDE / Math.max(image.width, image.height));
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.width, image.height].map((side) => Math.max(1, Math.round(scale * side)));
+  const paint = canvas.getContext("2d");
+  paint.imageSmoothingQuality = "high";
+  paint.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
 }
 
 async function turn(card) {

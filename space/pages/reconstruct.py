@@ -20,7 +20,7 @@ from space.inference import Busy, Engine
 from space.rebuild import Picture, Rebuilt, rebuild, sample, unpack
 from space.result import data_uri, png
 from space.shell import QUICK, Page, in_words, render, respond
-from space.uploads import FORMATS, MAX_BYTES, fit, read_upload
+from space.uploads import FORMATS, fit, read_upload
 from space.view import SEED
 
 PAGE = Page("reconstruct", "Reconstruct", "Draw a digit or upload a picture, and see what autoencoders keep of it.")
@@ -162,8 +162,6 @@ def page_values(
         "pixels": math.prod(dataset.models[0].image_shape),
         "notes": notes,
         "summary": f"{dataset.title}: {', '.join(info.name for info in models)}.",
-        "limit": MAX_BYTES,
-        "formats": ", ".join(FORMATS),
         "accept": ",".join(f"image/{name.lower()}" for name in FORMATS),
         "max_seed": SEED.high,
     }

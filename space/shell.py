@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import gradio as gr
 from fastapi.responses import HTMLResponse
@@ -25,6 +26,7 @@ HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff
 BUSY = {"Retry-After": "10"}  # seconds, with status 503
 QUICK = {"concurrency_id": "quick", "concurrency_limit": 1}  # Gradio's line for what takes a second at most
 PATIENT = {"concurrency_id": "patient", "concurrency_limit": 1}  # and for what may take a minute
+MAX_QUERY = 4000  # characters; longer than any link that a page makes
 templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -82,6 +84,11 @@ def version() -> str:
     """Changes with the styles and scripts, so that a browser never keeps old ones."""
     parts = [path.read_bytes() for path in sorted(ASSETS.glob("*.*s"))]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:10]
+
+
+def read_query(query: object) -> dict[str, str]:
+    """The fields of a query string that a page's script sends."""
+    return dict(parse_qsl(str(query)[:MAX_QUERY]))
 
 
 @contextmanager

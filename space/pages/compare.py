@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 import gradio as gr
 from fastapi import Request
@@ -22,13 +21,12 @@ from space.inference import Busy, Engine
 from space.neighbours import Neighbour, find
 from space.originals import Missing
 from space.result import Failure, Result
-from space.shell import BUSY, PATIENT, QUICK, Page, in_words, render, respond
+from space.shell import BUSY, PATIENT, QUICK, Page, in_words, read_query, render, respond
 from space.snippet import picture_snippet, snippet
 from space.view import MAX_IMAGES, MAX_SEED, View, check_view, read_view
 
 NO_MODEL = "No model is bundled with this copy of GenHub."
 SLOW = "This model takes a while. Have its images made, then open this one there."
-MAX_QUERY = 4000  # characters; longer than any link that this page makes
 LAST: dict[str, Any] = {}  # Gradio sends what comes last a second time to say that it was the last: something small
 TOGETHER_SECONDS = 0.3  # what is ready so soon is shown at once, what is not, one by one
 PAGE = Page(
@@ -83,13 +81,13 @@ def register(server: gr.Server, engine: Engine) -> None:
     def closer(query: str) -> str:
         """One image looked at closely, as the part of a page, for the query string of its link."""
         with in_words():
-            return render("closer.html", **picture_values(engine, dict(parse_qsl(str(query)[:MAX_QUERY]))))
+            return render("closer.html", **picture_values(engine, read_query(query)))
 
     @server.api(name="nearest", api_visibility="private", **PATIENT)
     def nearest(query: str) -> str:
         """The nearest training image of one image, as the part of a page, for the query string of its link."""
         with in_words():
-            values = picture_values(engine, dict(parse_qsl(str(query)[:MAX_QUERY])))
+            values = picture_values(engine, read_query(query))
             if values["found"] is None:
                 raise ValueError(values["reason"])
             return render("neighbour.html", **values, neighbour=neighbour(engine, values))
@@ -98,7 +96,7 @@ def register(server: gr.Server, engine: Engine) -> None:
     def show(query: str) -> Iterator[dict[str, Any]]:
         """The parts of the page that change, for the query string of its form; then late cards one by one."""
         with in_words():
-            view, notes = read_view(dict(parse_qsl(str(query)[:MAX_QUERY])), engine.catalog)
+            view, notes = read_view(read_query(query), engine.catalog)
             names = quick_names(engine, view)
             found = dict(zip(view.models, engine.kept_results(view), strict=True))
             start, whole = time.monotonic(), False
@@ -117,7 +115,7 @@ def register(server: gr.Server, engine: Engine) -> None:
     def slow(query: str) -> Iterator[dict[str, Any]]:
         """The cards of the view's slow models, one by one as they are ready."""
         with in_words():
-            view, _ = read_view(dict(parse_qsl(str(query)[:MAX_QUERY])), engine.catalog)
+            view, _ = read_view(read_query(query), engine.catalog)
             names = tuple(name for name in view.models if name not in quick_names(engine, view))
             for result in engine.each(view, names):
                 yield card(engine, view, result)

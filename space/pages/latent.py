@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import gradio as gr
 from fastapi import Request
@@ -19,7 +19,7 @@ from space.families import family_of
 from space.fields import Number, check_choice, check_label, quoted, read_choice, read_dataset
 from space.inference import Busy, Engine
 from space.latent import SUM_STEPS, Map, Projection, Strip, Sum, Walk, add_up, animation, draw_map, project, walk
-from space.shell import BUSY, QUICK, Page, in_words, render, respond
+from space.shell import BUSY, QUICK, Page, in_words, read_query, render, respond
 from space.view import SEED, TRUNCATION
 
 PAGE = Page("latent", "Latent space", "Walk between two generated images, wander over a map of them, add and subtract.")
@@ -28,7 +28,6 @@ METHODS = ("spherical", "linear")
 STEPS = Number("Steps", 12, 2, 32)
 PLACE = Number("Position", 0.0, -20, 20, whole=False)
 GAP = Number("Distance", 0.35, 0.05, 1.5, whole=False)
-MAX_QUERY = 2000  # characters
 ANIMATIONS = {"gif": "image/gif", "png": "image/png"}
 
 
@@ -83,7 +82,7 @@ def register(server: gr.Server, engine: Engine) -> None:
         """The parts of the page that change, for the query string of its form."""
         notes: list[str] = []
         with in_words():
-            asked = read_asked(dict(parse_qsl(str(query)[:MAX_QUERY])), engine.catalog, notes)
+            asked = read_asked(read_query(query), engine.catalog, notes)
             values = page_values(engine, asked, notes, answer(engine, asked))
         html = {name: render(f"latent_{name}.html", **values) for name in ("form", "result")}
         return {"query": asked.query, "status": values["summary"], "key": values["key"], **html}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import gradio as gr
 from fastapi import Request
@@ -22,11 +22,10 @@ from space.inference import Engine
 from space.inside import look_inside
 from space.lessons import LESSONS, cited
 from space.manuals import SHEET, card_html
-from space.shell import QUICK, Page, in_words, render, respond
+from space.shell import QUICK, Page, in_words, read_query, render, respond
 from space.view import SEED
 
 PAGE = Page("learn", "Learn & use", "What each family of generative models is, from the inside, and how to use them.")
-MAX_QUERY = 1000  # characters
 GROWING = {"conv_transpose", "upsample"}  # operations of a generator whose maps grow: it is worth a look inside
 
 
@@ -62,7 +61,7 @@ def register(server: gr.Server, engine: Engine) -> None:
         with in_words():
             if not open_ones:
                 raise ValueError("No bundled model can be looked into.")
-            values = inside_values(engine, open_ones, dict(parse_qsl(str(query)[:MAX_QUERY])))
+            values = inside_values(engine, open_ones, read_query(query))
             dataset, info = values["dataset"], values["model"]
             label = values["label"] if info.class_names else None
             asked = (dataset.name, info.name, label, values["seed"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import gradio as gr
 from fastapi import Request
@@ -19,12 +19,11 @@ from space.fields import check_choice, check_names, quoted, read_choice
 from space.inference import Busy, Engine
 from space.rebuild import Picture, Rebuilt, rebuild, sample, unpack
 from space.result import data_uri, png
-from space.shell import QUICK, Page, in_words, render, respond
+from space.shell import QUICK, Page, in_words, read_query, render, respond
 from space.uploads import FORMATS, fit, read_upload
 from space.view import SEED
 
 PAGE = Page("reconstruct", "Reconstruct", "Draw a digit or upload a picture, and see what autoencoders keep of it.")
-MAX_QUERY = 1000  # characters
 START = 7  # class of the sample that the page opens with
 
 
@@ -54,7 +53,7 @@ def register(server: gr.Server, engine: Engine) -> None:
         with in_words():
             if not homes:
                 raise ValueError("No autoencoder is bundled with this copy of GenHub.")
-            asked = read_sample(dict(parse_qsl(str(query)[:MAX_QUERY])), homes, notes)
+            asked = read_sample(read_query(query), homes, notes)
             dataset = asked["dataset"]
             if picture:
                 pixels, done = fit(read_upload(picture), dataset.models[0].image_shape)

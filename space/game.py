@@ -71,7 +71,7 @@ class Game:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.rounds: collections.OrderedDict[str, Round] = collections.OrderedDict()
-        self.stock: dict[str, list[Fake]] = {}
+        self.stock: dict[tuple[str, str], list[Fake]] = {}  # by dataset and model
         self.lock = threading.Lock()  # held while touching the two above
 
     def deal(self, dataset: Dataset, originals: ImageSet) -> Deal:
@@ -99,14 +99,15 @@ class Game:
             families.setdefault(family_of(info).slug, []).append(info)
         for models in chance.sample(list(families.values()), len(families)):
             for info in chance.sample(models, len(models)):
+                key = dataset.name, info.name
                 with self.lock:
-                    stock = self.stock.get(info.name)
+                    stock = self.stock.get(key)
                     if stock:
                         return stock.pop()
                 made = self.make(dataset, info)
                 if made:
                     with self.lock:
-                        self.stock.setdefault(info.name, []).extend(made[1:])
+                        self.stock.setdefault(key, []).extend(made[1:])
                     return made[0]
         raise NoFakes(f"No model of {dataset.title} answers just now. Please try again in a minute.")
 

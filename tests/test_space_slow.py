@@ -15,6 +15,7 @@ import genhub
 from genhub import GenHubDiffusion, hub
 from space.abilities import abilities
 from space.catalog import read_catalog
+from space.game import Game
 from space.inference import MAX_SLOW, Engine
 from space.pages.compare import quick_names
 from space.pages.latent import able
@@ -126,6 +127,12 @@ def test_the_page_shows_quick_ones_first_and_slow_ones_when_they_are_there(bundl
     assert all(part["card"].count("<img") == 3 for part in cards)
     [parts, _] = functions["view"](query)
     assert "waiting" not in parts["galleries"]
+
+
+def test_the_game_keeps_the_images_of_two_datasets_apart(bundle, monkeypatch):
+    monkeypatch.setattr("space.game.players", lambda dataset: [dataset.model("sd-mini")])
+    game = Game(Engine(bundle))
+    assert [game.fake(bundle[name]).view.dataset for name in ("digits", "mnist")] == ["digits", "mnist"]
 
 
 def test_a_link_to_an_image_that_is_still_to_be_made_leads_to_its_gallery(bundle):

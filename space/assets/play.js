@@ -213,7 +213,8 @@ $("#reset").addEventListener("click", () => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !KEYS[event.key] || !round) return;
-  if (event.target !== document.body && !content.contains(event.target)) return; // someone is elsewhere on the page
+  const elsewhere = !content.contains(event.target);
+  if (elsewhere && (event.target !== document.body || event.key === "ArrowDown")) return; // ↓ scrolls the page
   event.preventDefault(); // the page would scroll
   guess(KEYS[event.key]);
 });

@@ -329,6 +329,8 @@ def test_an_image_is_looked_at_closely_by_keyboard(page):
     page.goto(f"/{address}")
     expect(page.get_by_role("heading", name="Image 2 of cgan-mnist")).to_be_visible()
     expect(page.locator("img.large")).to_be_visible()
+    page.get_by_role("button", name="Copy link").click()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
 
 
 def test_a_late_answer_does_not_change_what_is_looked_at(page):
@@ -353,6 +355,8 @@ def test_a_late_answer_does_not_change_what_is_looked_at(page):
     answer.value.finished()
     page.evaluate("() => new Promise(requestAnimationFrame)")
     expect(dialog.locator("img.large")).to_have_attribute("alt", links.nth(3).locator("img").get_attribute("alt"))
+    dialog.get_by_role("link", name="Is it copied?").press("Enter")
+    expect(page.locator("#nearest")).to_be_focused()
 
 
 def test_slow_models_wait_for_the_last_of_quick_changes_only(page):

@@ -145,6 +145,7 @@ async function findNearest(event) {
   event.preventDefault();
   const box = $("#nearest");
   box.textContent = "Looking through all training images …";
+  box.focus(); // the link that had it is gone
   try {
     box.innerHTML = await ask("nearest", [link.search.slice(1)]);
   } catch (error) {

@@ -21,13 +21,13 @@ FITTED = 20 / 28  # MNIST's digits fill so much of their side (LeCun et al., 199
 def read_upload(text: object) -> Image.Image:
     """The picture in a data URI or in base64. Raises ValueError in a sentence for a visitor."""
     if not isinstance(text, str) or not text.strip():
-        raise ValueError("image: expected a picture as data URI or base64 text.")
+        raise ValueError("Expected a picture as data URI or base64 text.")
     if len(text) > MAX_BYTES * 4 // 3 + 100:
-        raise ValueError(f"image: the file is larger than {MAX_BYTES // 1_000_000} MB; please use a smaller one.")
+        raise ValueError(f"The file is larger than {MAX_BYTES // 1_000_000} MB; please use a smaller one.")
     try:
         data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("image: this is no base64 text; expected a picture as data URI or base64.") from None
+        raise ValueError("This is no base64 text; expected a picture as data URI or base64.") from None
     return decode(data)
 
 
@@ -39,15 +39,15 @@ def decode(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         pixels = MAX_PIXELS + 1
     except Exception:  # a hostile file makes PIL raise nearly anything
-        raise ValueError(f"image: this is no picture that can be read here ({', '.join(FORMATS)}).") from None
+        raise ValueError(f"This is no picture that can be read here ({', '.join(FORMATS)}).") from None
     if pixels > MAX_PIXELS:
-        raise ValueError(f"image: the picture has more than {MAX_PIXELS // 1_000_000} million pixels.")
+        raise ValueError(f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels.")
     try:
         if image.format == "JPEG":
             image.draft("RGB", (512, 512))  # decodes no more than will be looked at
         image.load()
     except Exception:
-        raise ValueError("image: the file is damaged or cut off.") from None
+        raise ValueError("The file is damaged or cut off.") from None
     return image
 
 

@@ -103,7 +103,7 @@ def png_that_claims(width, height, body=b""):
 )
 def test_hostile_files_are_one_sentence(data):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match=r"^image: [^\n]{10,120}$"):
+    with pytest.raises(ValueError, match=r"^(This|The) [^\n]{10,120}$"):
         read_upload(uri(data))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000, "kilobytes"
 
@@ -112,7 +112,7 @@ def test_hostile_files_are_one_sentence(data):
     "text", [None, 5, [], "", " ", "data:image/png;base64,***", "/etc/passwd", "../../x.png", "a" * 9]
 )
 def test_what_is_no_picture_is_one_sentence(text):
-    with pytest.raises(ValueError, match=r"^image: "):
+    with pytest.raises(ValueError, match=r"^(Expected a|This is no) "):
         read_upload(text)
 
 

@@ -103,7 +103,11 @@ def register(server: gr.Server, engine: Engine) -> None:
         with in_words():
             chosen = homes[check_choice(dataset, "dataset", list(homes))]
             names = check_names(models, "models", [info.name for info in chosen.able("reconstructs")])
-            pixels, notes = fit(read_upload(image), chosen.models[0].image_shape)
+            try:
+                picture = read_upload(image)
+            except ValueError as error:
+                raise ValueError(f"image: {error}") from error
+            pixels, notes = fit(picture, chosen.models[0].image_shape)
             found = answer(engine, chosen, Picture.of(pixels), notes)
         results = [as_json(one) for one in found["rebuilt"] if one.model in names]
         return {"input": found["src"], "notes": notes, "results": results}

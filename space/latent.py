@@ -15,6 +15,7 @@ from genhub.latents import path, sample_latents
 from genhub.models.latent import PriorModel
 from space.catalog import Dataset
 from space.inference import Engine
+from space.originals import ALWAYS_HERE
 from space.result import data_uri, png
 
 SIDE = 5  # of a map, in images
@@ -174,7 +175,7 @@ def project(engine: Engine, dataset_name: str, name: str) -> Projection:
         points, labels = encodings(engine, engine.load(dataset_name, name), dataset)
         of = f"{len(labels)} images that {dataset.source.name} draws, encoded by {name}"
     else:
-        digits = load_images("digits", limit=PER_CLASS * 10)
+        digits = load_images(ALWAYS_HERE, limit=PER_CLASS * 10)
         points, labels = signed_to_unit(to_signed(digits.images)).flatten(1), digits.labels.tolist()
         of = f"the pixels of {len(labels)} real digits of scikit-learn"
     centred = points.float().cpu() - points.float().cpu().mean(dim=0)

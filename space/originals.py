@@ -16,6 +16,7 @@ from genhub.errors import DataError
 from space.catalog import Dataset
 
 FOLDER = "GENHUB_DATA"  # environment variable: a folder with one subfolder per dataset, such as mnist/
+ALWAYS_HERE = "digits"  # the dataset that needs no folder and no network
 RETRY_SECONDS = 60.0
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from space import charts
 from space.catalog import Dataset
 from space.fields import ALL, read_dataset, read_label
 from space.inference import Engine
-from space.originals import Missing, Originals
+from space.originals import ALWAYS_HERE, Missing, Originals
 from space.result import data_uri, png
 from space.shell import Page, respond
 from space.view import SEED
@@ -31,7 +31,6 @@ SHOWN, COLUMNS = 35, 7
 BINS = 64  # of a histogram, which has 256 levels: fewer are easier to read
 LEAST = 1e-4  # share of pixels that a chart tells from none
 LOOK_AGAIN = 3  # seconds after which a browser asks again while the images are being read
-ALWAYS_HERE = "digits"
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 
 

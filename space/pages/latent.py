@@ -19,6 +19,7 @@ from space.families import family_of
 from space.fields import Number, check_choice, check_label, quoted, read_choice, read_dataset
 from space.inference import Busy, Engine
 from space.latent import SUM_STEPS, Map, Projection, Strip, Sum, Walk, add_up, animation, draw_map, project, walk
+from space.originals import ALWAYS_HERE
 from space.shell import BUSY, QUICK, Page, in_words, read_query, render, respond
 from space.view import SEED, TRUNCATION
 
@@ -230,7 +231,7 @@ def answer(engine: Engine, asked: Asked) -> Strip | Projection | None:
     """What the models make of what is asked; None where none of them can. Raises Busy and LoadError."""
     dataset = asked.dataset
     works = {"walk": walk, "map": draw_map, "sum": add_up}
-    if asked.task == "projection" and (asked.model or dataset.name == "digits"):
+    if asked.task == "projection" and (asked.model or dataset.name == ALWAYS_HERE):
         name = asked.model.name if asked.model else ""
         return engine.run(project, dataset.name, name, dataset=dataset.name, models=needed(asked))
     if asked.model is None:
@@ -259,7 +260,7 @@ def page_values(engine: Engine, asked: Asked, notes: list[str], found: Strip | P
         "family": family_of(info) if info else None,
         "told": bool(info and is_told(info, dataset)),
         "found": found,
-        "possible": info is not None or (asked.task == "projection" and dataset.name == "digits"),
+        "possible": info is not None or (asked.task == "projection" and dataset.name == ALWAYS_HERE),
         "notes": notes,
         "query": asked.query,
         "summary": summary(asked),

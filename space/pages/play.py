@@ -13,12 +13,11 @@ from space.families import family_of
 from space.fields import quoted
 from space.game import GUESSES, Game, Round
 from space.inference import Engine
-from space.originals import Missing
+from space.originals import ALWAYS_HERE, Missing
 from space.shell import QUICK, Page, in_words, respond
 
 PAGE = Page("play", "Real or fake?", "A blind game: which image is real, and which was made by a model?")
 SPLIT = "test"  # images that no model was trained on
-ALWAYS_HERE = "digits"
 OVER = "That round is over. Here comes another one."
 
 

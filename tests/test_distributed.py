@@ -30,7 +30,7 @@ import training.finish
 import training.objectives
 import training.train
 from training.distributed import synchronize_batch_norm
-from training.launch import missing_processes
+from training.launch import missing_processes, start_missing_processes
 from training.settings import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -240,14 +240,25 @@ def test_processes_that_accelerate_does_not_start(monkeypatch, line, variables, 
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert missing_processes(line.split()) == count
+    assert missing_processes(line.split) == count
 
 
 def test_number_of_processes_that_nobody_can_know(monkeypatch):
     monkeypatch.setenv("MASTER_PORT", "1")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     with pytest.raises(ConfigError, match="give --num_processes on the command line, or use: torchrun"):
-        missing_processes(["accelerate", "launch", "t.py"])
+        missing_processes("accelerate launch t.py".split)
+
+
+def test_a_parent_outside_of_the_container(monkeypatch):
+    """Its number is 0, which no process has."""
+    monkeypatch.setattr(os, "getppid", lambda: 0)
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    start_missing_processes()
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    with pytest.raises(ConfigError, match="give --num_processes on the command line"):
+        start_missing_processes()
 
 
 @pytest.mark.timeout(600)

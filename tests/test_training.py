@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.svm import SVC
 from tiny_runs import NETWORKS, assert_same_run, read_log, run, tiny_recipe, write_recipe
 
 import genhub
+import training.evaluate
 import training.finish
 import training.objectives
 import training.train
@@ -247,7 +249,14 @@ def parquet_folder(tmp_path):
     """Makes folders of parquet files in the Hub's layout out of the digits."""
     import datasets
 
-    def make(name: str, n: int, labelled: bool = True, splits: tuple[str, ...] = ("train", "test")) -> Path:
+    def make(
+        name: str,
+        n: int,
+        labelled: bool = True,
+        splits: tuple[str, ...] = ("train", "test"),
+        test_label: Callable[[int], int] | None = None,
+    ) -> Path:
+        """With ``test_label`` the labels are bare numbers, those of the test images what it makes of them."""
         bunch = load_digits()
         folder = tmp_path / name
         folder.mkdir()
@@ -258,6 +267,10 @@ def parquet_folder(tmp_path):
             if labelled:
                 columns["label"] = bunch.target[:n].tolist()
                 features["label"] = datasets.ClassLabel(names=[str(i) for i in range(10)])
+            if test_label is not None:
+                features["label"] = datasets.Value("int64")
+                if split == "test":
+                    columns["label"] = [test_label(label) for label in columns["label"]]
             rows = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
             rows.to_parquet(folder / f"{split}-00000-of-00001.parquet")
         return folder
@@ -287,6 +300,42 @@ def test_set_without_test_split(tmp_path, parquet_folder, capsys):
     record = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
     assert record["protocol"]["split"] == "train"
     assert "memorized_share" not in record["metrics"], "all images that it is measured on are training images"
+
+
+HIDDEN, OTHER = "they have no labels", "they have other classes than the training images"
+
+
+@pytest.mark.parametrize(
+    ("kind", "test_label", "warned"),
+    [
+        ("classifier", lambda label: label % 5, ""),
+        ("diffusion", lambda label: label % 5, ""),
+        ("vae", lambda label: label % 5, ""),
+        ("classifier", lambda label: -1, HIDDEN),
+        ("diffusion", lambda label: -1, HIDDEN),
+        ("adversarial", lambda label: label + 1, OTHER),
+    ],
+)
+def test_test_images_of_other_labels(tmp_path, parquet_folder, capsys, kind, test_label, warned):
+    """Fewer classes are read as those trained on; with hidden or other ones there is nothing to measure on."""
+    recipe = tiny_recipe(kind, data={})
+    if kind == "vae":
+        recipe["model"] = {**recipe["model"], "decoder": [{"op": "label"}, *recipe["model"]["decoder"]]}
+    source = parquet_folder("numbered", 60, test_label=test_label)
+    assert run(tmp_path, recipe, "--dataset", str(source)) == 0
+    record = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
+    assert record["protocol"]["split"] == ("train" if warned else "test")
+    message = capsys.readouterr().err
+    assert (f"warning: no test images to measure on ({source}: {warned}); quality is" in message) == bool(warned)
+    if not warned:
+        command = [str(tmp_path / "tiny"), "--dataset", str(source), "--check"]
+        assert training.evaluate.main(command) == 0, "as measured by the command"
+
+
+def test_test_images_without_labels_serve_a_model_without_labels(tmp_path, parquet_folder):
+    source = parquet_folder("hidden", 40, test_label=lambda label: -1)
+    assert run(tmp_path, tiny_recipe("vae", data={}), "--dataset", str(source)) == 0
+    assert json.loads((tmp_path / "tiny" / "metrics.json").read_text())["protocol"]["split"] == "test"
 
 
 def test_who_trains_on_the_test_images_is_measured_on_the_others(tmp_path):

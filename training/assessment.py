@@ -131,9 +131,10 @@ def assess_samples(samples: Samples, reference: Reference, found: Assessment, ca
     if by_label or judged:
         classes = samples.labels if by_label else seen.logits.argmax(dim=1)
         real_classes = test.labels.cpu() if by_label else real.logits.argmax(dim=1)
-        found.figures["class_diversity"] = metrics.diversity(
-            generated=seen.values, classes=classes, real=real.values, real_classes=real_classes
-        )
+        if real_classes.bincount().max() > 1:  # one image of a class has no variety
+            found.figures["class_diversity"] = metrics.diversity(
+                generated=seen.values, classes=classes, real=real.values, real_classes=real_classes
+            )
     found.figures |= metrics.sharpness(generated=samples.images, real=test.images.cpu())
     if reference.train is not None:
         train = reference.train.images.cpu()

@@ -46,6 +46,7 @@ from training.assessment import (
 )
 from training.checkpoints import write_text
 from training.protocol import comparison_key, default_extractor, judge_extractor
+from training.selection import relabelled
 from training.settings import make_folder
 from training.subjects import Subject, subject_name, subjects, training_record
 
@@ -143,6 +144,8 @@ def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
         shape = subject.model.image_shape
     channels, size, _ = shape
     test = read(source, options.split, size, channels)
+    if subject.model is not None:
+        test = relabelled(test, subject.model.class_names)
     train = None
     if subject.model is None or hasattr(subject.model, "generate"):
         try:

@@ -23,16 +23,18 @@ from training.config import parse_config
 from training.evaluate import SAMPLES, evaluate
 from training.protocol import hardware, versions
 from training.records import samples, save_sheet
+from training.selection import relabelled
 from training.settings import TrainConfig, to_yaml
 
 if TYPE_CHECKING:
     from training.train import Run
 
 
-def held_out(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[ImageSet, str, str]:
+def held_out(config: TrainConfig, data: ImageSet | StreamedSet, labelled: bool) -> tuple[ImageSet, str, str]:
     """Images to measure on, the name of their split, and a warning if they are not held out.
 
-    These are the test images, or the training images for who trains on the test images.
+    These are the test images, or the training images for who trains on the test images. What is ``labelled`` is
+    measured on images whose labels mean what those of the training images do.
     """
     channels, size, _ = data.image_shape
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
@@ -43,6 +45,10 @@ def held_out(config: TrainConfig, data: ImageSet | StreamedSet) -> tuple[ImageSe
         found = in_memory(load_images(config.dataset, split=split, **options))
         if len(found) < MIN_IMAGES:
             raise DataError(f"{config.dataset}: {len(found)} are too few, at least {MIN_IMAGES} are needed")
+        found = relabelled(found, data.class_names)
+        if labelled and found.class_names != data.class_names:
+            what = "other classes than the training images" if found.class_names else "no labels"
+            raise DataError(f"{config.dataset}: they have {what}")
         return found, split, ""
     except DataError as error:
         warning = f"no {split} images to measure on ({error}); quality is measured on images of {config.data.split!r}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -31,6 +33,14 @@ def without_classes(data: ImageSet | StreamedSet, names: list[str]) -> ImageSet 
     if not kept.any():
         raise ConfigError("data.exclude_classes: no image is left; exclude fewer classes")
     return data.subset(kept.nonzero().squeeze(1))
+
+
+def relabelled(data: ImageSet, class_names: Sequence[str]) -> ImageSet:
+    """The set with labels that mean ``class_names``, where its classes are some of them; else as it is."""
+    if not data.class_names or not set(data.class_names) <= set(class_names):
+        return data
+    index = torch.tensor([class_names.index(name) for name in data.class_names])
+    return dataclasses.replace(data, labels=index[data.labels], class_names=list(class_names))
 
 
 def find_outliers(data: ImageSet | StreamedSet, config: DataConfig, folder: Path) -> list[int]:

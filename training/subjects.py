@@ -17,6 +17,7 @@ from genhub.errors import DataError, LoadError
 from genhub.paths import typed_path
 from training.assessment import SAMPLES, Reference, Samples
 from training.batches import stream
+from training.selection import relabelled
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,11 +75,9 @@ def of_run(given: str) -> str:
 def read_samples(folder: str, reference: Reference) -> Samples:
     """A folder of images, brought to the shape of the reference; folders in it named as classes are labels."""
     channels, size, _ = reference.test.image_shape
-    found = load_images(folder, image_size=size, channels=channels)
-    if found.labels is None or not set(found.class_names) <= set(reference.test.class_names):
-        return Samples(found.images, None)
-    index = torch.tensor([reference.test.class_names.index(name) for name in found.class_names])
-    return Samples(found.images, index[found.labels])
+    names = reference.test.class_names
+    found = relabelled(load_images(folder, image_size=size, channels=channels), names)
+    return Samples(found.images, found.labels if found.class_names == names else None)
 
 
 def floor(reference: Reference, n: int | None) -> Samples:

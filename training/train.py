@@ -28,7 +28,7 @@ from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from genhub.data import ImageSet, load_images
-from genhub.errors import DataError
+from genhub.errors import DataError, LoadError
 from genhub.metrics import Statistics, features
 from training.alarms import Alarms, Diverged, require_finite
 from training.batches import Batches, stream
@@ -106,7 +106,8 @@ class Run:
                 synchronize_batch_norm(network)
         self.objective = OBJECTIVES[config.objective.type](config, accelerator, model, discriminator)
         self.images_per_step = self.batches.global_size * self.objective.batches_per_update
-        self.test, self.test_split, warning = held_out(config, self.data)
+        labelled = bool(model.class_names or config.data.exclude_classes)
+        self.test, self.test_split, warning = held_out(config, self.data, labelled)
         if warning:
             self.tell(f"warning: {warning}")
         self.probe = subset(without_classes(self.test, config.data.exclude_classes), PROBE)
@@ -375,7 +376,7 @@ def main(argv: list[str] | None = None) -> int:
         if argv is None:  # from the command line
             start_missing_processes()
         return train(options, overrides)
-    except (ConfigError, DataError, Diverged, CheckpointError, OSError) as error:
+    except (ConfigError, DataError, LoadError, Diverged, CheckpointError, OSError) as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {error}", file=sys.stderr)
         return 2

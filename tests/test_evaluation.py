@@ -293,6 +293,10 @@ def test_a_model_is_measured_again_within_its_spread(model_folder, capsys):
     assert main([*command, "--check"]) == 0
     assert f"all {len(entry['metrics'])} figures are within their spread" in capsys.readouterr().out
     assert (model_folder / "metrics.json").read_text() == before, "a check writes nothing"
+    assert main([*command, "--check", "--samples", "200"]) == 2
+    assert "--samples: the record of cgan-digits is of 300, with which no other number compares, got 200" in (
+        capsys.readouterr().err
+    )
     small = {"metrics": {**entry["metrics"], "kernel_distance": 1e-05}, "spread": entry["spread"]}
     (model_folder / "metrics.json").write_text(json.dumps({**entry, **small}))
     assert main([*command, "--check"]) == 1, "numbers of any form are read"
@@ -426,8 +430,9 @@ def test_the_picture_of_pairs_is_never_bundled(capsys):
 # -- tables
 
 
-def entry(extractor="judge", digest="aa", **figures) -> dict:
+def entry(extractor="judge", digest="aa", samples=20, **figures) -> dict:
     protocol = {
+        "samples": samples,
         "dataset": "toys",
         "split": "test",
         "test_images": 9,
@@ -449,6 +454,13 @@ def test_figures_of_different_extractors_share_no_table():
     lines, fine = compare(entry(x=1.0), entry(digest="bb", x=1.0))
     assert not fine
     assert "another extractor" in lines[0]
+
+
+def test_figures_of_different_sample_counts_share_no_table():
+    few, many, none = entry(samples=20, x=1.0), entry(samples=1000, x=2.0), entry(samples=0, x=3.0)
+    parts = tables({"autoencoder": none, "few": few, "many": many}).split("\ntoys, test, features of judge, ")
+    assert parts[1] == "20 samples\n\n| | few | autoencoder |\n|---|---|---|\n| x | 1 ± 0.1 | 3 ± 0.1 |\n"
+    assert parts[2] == "1,000 samples\n\n| | many |\n|---|---|\n| x | 2 ± 0.1 |"
 
 
 def test_a_figure_that_is_not_measured_again_is_no_pass():

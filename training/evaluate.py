@@ -186,8 +186,14 @@ def extractor_for(test: ImageSet, options: argparse.Namespace) -> metrics.Extrac
 
 def measure_subject(subject: Subject, options: argparse.Namespace) -> tuple[dict[str, Any], Assessment]:
     """The record of one subject, and what else was found. Raises DataError, LoadError, ValueError."""
+    recorded = subject.record.get("protocol", {}).get("samples")
+    if options.check and options.samples and recorded and options.samples != recorded:
+        raise DataError(
+            f"--samples: the record of {subject.name} is of {recorded}, with which no other number compares, got "
+            f"{options.samples}; leave it out"
+        )
     reference = reference_for(subject, options)
-    samples = options.samples or subject.record.get("protocol", {}).get("samples") or SAMPLES
+    samples = options.samples or recorded or SAMPLES
     if subject.images is None:
         found = assess(subject.model, reference, samples, options.cas)
     else:
@@ -225,12 +231,16 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
 def tables(records: Mapping[str, Mapping[str, Any]]) -> str:
     """One Markdown table for each protocol: a row for each metric, a column for each subject, ± the spread."""
     groups: dict[tuple, dict[str, Mapping[str, Any]]] = {}
-    for name, entry in records.items():
-        groups.setdefault(comparison_key(entry), {})[name] = entry
+    for name, entry in sorted(records.items(), key=lambda item: not item[1]["protocol"].get("samples")):
+        key, samples = comparison_key(entry), entry["protocol"].get("samples")
+        if not samples:  # an autoencoder's figures compare with all that were measured against the same images
+            samples = next((other for known, other in groups if known == key), 0)
+        groups.setdefault((key, samples), {})[name] = entry
     lines = []
-    for members in groups.values():
+    for (_, samples), members in groups.items():
         protocol = next(iter(members.values()))["protocol"]
-        lines += [f"\n{protocol['dataset']}, {protocol['split']}, features of {protocol['extractor']}\n"]
+        made = f", {samples:,} samples" if samples else ""
+        lines += [f"\n{protocol['dataset']}, {protocol['split']}, features of {protocol['extractor']}{made}\n"]
         lines += [f"| | {' | '.join(members)} |", f"|---|{'---|' * len(members)}"]
         for key in dict.fromkeys(key for entry in members.values() for key in entry["metrics"]):
             cells = [

@@ -28,6 +28,7 @@ from training.config import parse_config
 from training.evaluate import compare, evaluate, main, tables
 from training.protocol import require_comparable
 from training.settings import ConfigError
+from training.subjects import read_samples
 
 
 def images(n: int, seed: int = 0, shape=(3, 8, 8)) -> torch.Tensor:
@@ -384,6 +385,20 @@ def test_a_folder_of_images(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["--images", str(tmp_path / "empty"), "--dataset", "digits"]) == 2
     assert "the folder is empty" in capsys.readouterr().err
+
+
+def test_a_sorted_folder_has_no_larger_spread(tmp_path):
+    """Blocks of one class each would differ far more than blocks of all classes."""
+    test, spreads = load_images("digits", split="test"), []
+    for name in ("sorted", "mixed"):
+        for i, (image, label) in enumerate(zip(test.images, test.labels.tolist(), strict=True)):
+            (folder := tmp_path / name / str(label if name == "sorted" else 0)).mkdir(parents=True, exist_ok=True)
+            save_png(image, folder / f"{i:03d}.png")
+        made = read_samples(str(tmp_path / name), Reference(test, "test", metrics.pixel_extractor()))
+        features = metrics.extract(made.images, metrics.pixel_extractor())
+        found = metrics.fidelity(generated=features, real=metrics.extract(test.images[::2], metrics.pixel_extractor()))
+        spreads.append(found["frechet_distance"].spread)
+    assert 0.5 < spreads[0] / spreads[1] < 2
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,14 @@ def of_run(given: str) -> str:
 
 
 def read_samples(folder: str, reference: Reference) -> Samples:
-    """A folder of images, brought to the shape of the reference; folders in it named as classes are labels."""
+    """A folder of images, brought to the shape of the reference; folders in it named as classes are labels.
+
+    They come in a fixed random order: spreads leave out blocks of neighbours, which a folder sorts by class.
+    """
     channels, size, _ = reference.test.image_shape
     names = reference.test.class_names
     found = relabelled(load_images(folder, image_size=size, channels=channels), names)
+    found = found.subset(torch.randperm(len(found), generator=stream(0, "images")))
     return Samples(found.images, found.labels if found.class_names == names else None)
 
 

@@ -138,6 +138,17 @@ def test_jpeg_copy_is_named_beside_every_figure(final, name):
     assert ("deer, dog" in card) is (name == "cgan-cifar10")
 
 
+def test_figures_of_training_images_are_called_so(final):
+    assert "the same held-out images" in cards.render_card(final)
+    rewrite(final, "metrics.json", lambda record: record["protocol"].update(held_out=False))
+    card = cards.render_card(final)
+    assert "Fréchet distance to training images in the features" in card
+    assert "those that it was trained on: the figures say nothing about other images." in card
+    assert "| held out | no |" in card
+    assert "held-out" not in card
+    assert ModelCard(card).data.eval_results[0].metric_name.startswith("Fréchet distance to training images")
+
+
 @pytest.mark.parametrize(
     ("name", "dataset", "fits"),
     [

@@ -299,6 +299,7 @@ def test_set_without_test_split(tmp_path, parquet_folder, capsys):
     assert f"warning: no test images to measure on ({source}: split 'test' cannot be read" in capsys.readouterr().err
     record = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
     assert record["protocol"]["split"] == "train"
+    assert record["protocol"]["held_out"] is False
     assert "memorized_share" not in record["metrics"], "all images that it is measured on are training images"
 
 

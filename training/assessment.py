@@ -32,7 +32,7 @@ class Reference:
     """What is measured against.
 
     Attributes:
-        test: held-out images, ``split`` of their dataset.
+        test: images of the dataset's ``split``, held out unless ``held_out`` is False.
         extractor: what they are compared in.
         train: training images, whose copies are looked for; None leaves that out.
         anomalies: images of another kind, for autoencoders to tell from ``test``.
@@ -45,6 +45,7 @@ class Reference:
     train: ImageSet | None = None
     anomalies: ImageSet | None = None
     excluded: Sequence[str] = ()
+    held_out: bool = True
 
 
 @dataclasses.dataclass(eq=False)
@@ -195,6 +196,7 @@ def record(
         "subject": subject,
         "dataset": dataset_title(reference.test),
         "split": reference.split,
+        **({} if reference.held_out else {"held_out": False}),
         "test_images": len(reference.test),
         "samples": samples if made else 0,
         "seed": SEED,

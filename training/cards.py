@@ -84,9 +84,10 @@ def render_card(folder: str | Path, repo_id: str | None = None) -> str:
         description=records.summary.get("description") or "",
         class_name=records.class_name,
         usage=usage(records, source),
-        sheet=sheet_caption(records) if (folder / "samples.png").is_file() else "",
+        sheet=measured_on(records, sheet_caption(records)) if (folder / "samples.png").is_file() else "",
         facts=training_facts(records),
         metrics=metric_rows(records),
+        held_out=records.held_out,
         protocol=protocol_rows(records),
         dataset=dataset_label(records),
         jpeg_copy="jpeg" in dataset_label(records).lower(),
@@ -118,7 +119,7 @@ def card_data(records: Records) -> ModelCardData:
             dataset_name=label,
             dataset_split=records.protocol.get("split"),
             metric_type=key,
-            metric_name=meaning(key).partition(" (")[0],
+            metric_name=measured_on(records, meaning(key)).partition(" (")[0],
             metric_value=value,
         )
         for key, value in records.metrics.items()
@@ -134,6 +135,11 @@ def card_data(records: Records) -> ModelCardData:
         model_name=records.name,
         eval_results=results or None,
     )
+
+
+def measured_on(records: Records, text: str) -> str:
+    """A text about held-out images, where the images are some: else about training images."""
+    return text if records.held_out else text.replace("held-out", "training")
 
 
 def usage(records: Records, source: str) -> str:
@@ -208,7 +214,7 @@ def training_facts(records: Records) -> list[tuple[str, str]]:
 def metric_rows(records: Records) -> list[tuple[str, str, str]]:
     """Rows (key, meaning, value ± spread), one per recorded metric, then those of its cost that training has not."""
     rows = [
-        (key, meaning(key), f"{number(value)}{spread(records.spread.get(key))}")
+        (key, measured_on(records, meaning(key)), f"{number(value)}{spread(records.spread.get(key))}")
         for key, value in records.metrics.items()
     ]
     return rows + [(key, COST_NAMES[key], number(value)) for key, value in records.cost.items() if key in COST_NAMES]

@@ -93,6 +93,7 @@ def evaluate(
     weights: str,
     split: str = "test",
     *,
+    held_out: bool = True,
     train: ImageSet | None = None,
     pairs: Path | None = None,
 ) -> dict[str, Any]:
@@ -101,14 +102,15 @@ def evaluate(
     Args:
         folder: of the model. The training time is read from its ``training_summary.json``.
         model: anything with ``generate`` or ``reconstruct``, or a classifier.
-        test: held-out images, ``split`` of their dataset.
+        test: images of their dataset's ``split``.
         samples: images generated.
         weights: ``ema`` or ``raw``.
+        held_out: whether the model was not trained on those images.
         train: training images, to look for copies of them.
         pairs: where the picture of the closest pairs goes; it shows images of the dataset.
     """
     excluded = model.metadata.get("excluded_classes", ())
-    reference = Reference(test, split, default_extractor(test), train, excluded=excluded)
+    reference = Reference(test, split, default_extractor(test), train, excluded=excluded, held_out=held_out)
     found = assess(model, reference, samples)
     entry = finished(found, folder, record(found, subject_name(model, folder), reference, weights, samples, model))
     write_record(folder, entry)

@@ -36,6 +36,11 @@ class Records:
         return self.summary.get("name") or self.config.get("metadata", {}).get("name") or "model"
 
     @property
+    def held_out(self) -> bool:
+        """Whether figures were measured on images that the model was not trained on; older records do not say it."""
+        return self.protocol.get("held_out", True) is not False
+
+    @property
     def class_name(self) -> str:
         return self.config["class"]
 

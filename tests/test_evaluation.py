@@ -319,6 +319,7 @@ def test_a_record_measured_otherwise_is_not_replaced_in_passing(model_folder, ca
         captured = capsys.readouterr()
         assert f"metrics.json: was measured otherwise and stays; to replace it: --output {model_folder}" in captured.err
         assert "frechet_distance" in captured.out
+        assert ("memorized_share" in captured.out) == ("--split" not in more), "no copies of themselves"
         assert path.read_text() == before
     entry = json.loads(before)
     entry["metrics"]["anomaly_auc"], entry["spread"]["anomaly_auc"] = 0.9, 0.01

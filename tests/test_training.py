@@ -22,8 +22,10 @@ import training.finish
 import training.objectives
 import training.train
 from genhub import GenHubCGAN, GenHubDiscriminator
+from genhub.data import load_images
 from genhub.images import to_uint8
 from training.checkpoints import Checkpoints
+from training.config import parse_config
 
 ROOT = Path(__file__).resolve().parents[1]
 FINAL = {
@@ -343,6 +345,24 @@ def test_who_trains_on_the_test_images_is_measured_on_the_others(tmp_path):
     assert run(tmp_path, tiny_recipe(data={"split": "test"})) == 0
     protocol = json.loads((tmp_path / "tiny" / "metrics.json").read_text())["protocol"]
     assert (protocol["split"], protocol["test_images"], protocol["training_images"]) == ("train", 1500, 297)
+
+
+@pytest.mark.parametrize(
+    ("split", "measured", "held_out"),
+    [
+        ("train[:80%]", "test", True),
+        ("test[:50%]", "train", True),
+        ("train + test", "train + test", False),
+        ("tests", "test", True),
+    ],
+)
+def test_no_split_is_measured_on_that_is_trained_on(monkeypatch, split, measured, held_out):
+    digits = load_images("digits")
+    monkeypatch.setattr(training.finish, "load_images", lambda *arguments, **options: digits)
+    config = parse_config(tiny_recipe(data={"split": split}))
+    _, found, warning = training.finish.held_out(config, digits, True)
+    assert found == measured
+    assert ("no test images to measure on (digits: they are trained on)" in warning) != held_out
 
 
 @pytest.mark.parametrize("streaming", ["true", "false"])

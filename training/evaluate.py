@@ -46,7 +46,7 @@ from training.assessment import (
 )
 from training.checkpoints import write_text
 from training.protocol import comparison_key, default_extractor, judge_extractor
-from training.selection import relabelled
+from training.selection import relabelled, split_names
 from training.settings import make_folder
 from training.subjects import Subject, subject_name, subjects, training_record
 
@@ -148,9 +148,11 @@ def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
     test = read(source, options.split, size, channels)
     if subject.model is not None:
         test = relabelled(test, subject.model.class_names)
-    train = None
+    train, held_out = None, not split_names(options.split) & split_names(options.train_split)
     if subject.model is None or hasattr(subject.model, "generate"):
         try:
+            if not held_out:
+                raise DataError(f"{source}: split {options.split!r} is what is measured against")
             train = read(source, options.train_split, size, channels)
         except DataError as error:
             print(f"no training images, so no search for copies: {error}", file=sys.stderr)
@@ -159,7 +161,7 @@ def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
     if others and hasattr(subject.model, "reconstruct"):
         anomalies = read(others[0], options.split, size, channels)
     excluded = () if subject.model is None else subject.model.metadata.get("excluded_classes", ())
-    return Reference(test, options.split, extractor_for(test, options), train, anomalies, excluded)
+    return Reference(test, options.split, extractor_for(test, options), train, anomalies, excluded, held_out)
 
 
 def dataset_for(subject: Subject, given: list[str]) -> str:

@@ -23,7 +23,7 @@ from training.config import parse_config
 from training.evaluate import SAMPLES, evaluate
 from training.protocol import hardware, versions
 from training.records import samples, save_sheet
-from training.selection import relabelled
+from training.selection import relabelled, split_names
 from training.settings import TrainConfig, to_yaml
 
 if TYPE_CHECKING:
@@ -40,8 +40,11 @@ def held_out(config: TrainConfig, data: ImageSet | StreamedSet, labelled: bool) 
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
     streamed = {"streaming": True, "limit": SAMPLES} if config.data.streaming else {}
     options = {**columns, **streamed, "image_size": size, "channels": channels}
-    split = "train" if config.data.split == "test" else "test"
+    trained_on = split_names(config.data.split)
+    split = "train" if "test" in trained_on and "train" not in trained_on else "test"
     try:
+        if split in trained_on:
+            raise DataError(f"{config.dataset}: they are trained on")
         found = in_memory(load_images(config.dataset, split=split, **options))
         if len(found) < MIN_IMAGES:
             raise DataError(f"{config.dataset}: {len(found)} are too few, at least {MIN_IMAGES} are needed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def relabelled(data: ImageSet, class_names: Sequence[str]) -> ImageSet:
         return data
     index = torch.tensor([class_names.index(name) for name in data.class_names])
     return dataclasses.replace(data, labels=index[data.labels], class_names=list(class_names))
+
+
+def split_names(split: str) -> set[str]:
+    """The splits that an expression such as ``train[:80%]+test`` takes images from."""
+    return {name for name in re.split(r"\[[^]]*\]|[+\s]", split) if name}
 
 
 def find_outliers(data: ImageSet | StreamedSet, config: DataConfig, folder: Path) -> list[int]:

@@ -87,7 +87,7 @@ def read_samples(folder: str, reference: Reference) -> Samples:
 def floor(reference: Reference, n: int | None) -> Samples:
     """Real training images: what a perfect model would get."""
     if reference.train is None:
-        raise DataError(f"--floor: {reference.test.source} has no training images")
+        raise DataError(f"--floor: {reference.test.source} has no training images but those measured against")
     chosen = torch.randperm(len(reference.train), generator=stream(0, "floor"))[: n or SAMPLES]
     labels = reference.train.labels
     return Samples(reference.train.images[chosen], None if labels is None else labels[chosen])

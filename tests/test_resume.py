@@ -21,6 +21,7 @@ import training.objectives
 import training.records
 import training.train
 from training.checkpoints import CheckpointError, Checkpoints, write_folder, write_text
+from training.command import exit_status
 from training.runs import claimed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -227,6 +228,21 @@ def test_second_interrupt_acts_at_once(tmp_path):
         return run(tmp_path, RECIPE)
 
     assert forked(work, tmp_path / "out.txt") == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("place", "begun"), [("load_images", False), ("finish", True)])
+def test_interrupt_outside_of_the_loop_is_one_line(tmp_path, monkeypatch, capsys, place, begun):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.train, place, interrupt)
+        assert exit_status(lambda: run(tmp_path, tiny_recipe())) == 130
+    folder, said = tmp_path / "tiny", capsys.readouterr().err.splitlines()[-1]
+    assert said == (f"interrupted; continue with: --resume {folder}" if begun else "interrupted")
+    assert folder.exists() == begun
+    if begun:
+        assert run(tmp_path, None, "--resume", str(folder)) == 0
 
 
 # -- other ways to continue -------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from genhub.errors import DataError, LoadError
 from genhub.images import grid, save_png, to_uint8
 from training.assessment import Reference, assess, record
 from training.checkpoints import write_text
+from training.command import exit_status
 from training.protocol import default_extractor, require_comparable
 from training.settings import make_folder
 from training.subjects import of_run
@@ -178,4 +179,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

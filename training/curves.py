@@ -22,6 +22,7 @@ import numpy as np
 
 from genhub import LoadError, hub
 from genhub.paths import typed_path
+from training.command import exit_status
 from training.pictures import PICTURES, draw_quality
 from training.results import read_log
 from training.settings import make_folder
@@ -117,4 +118,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

@@ -45,6 +45,7 @@ from training.assessment import (
     save_pairs,
 )
 from training.checkpoints import write_text
+from training.command import exit_status
 from training.protocol import comparison_key, default_extractor, judge_extractor
 from training.selection import relabelled, split_names
 from training.settings import make_folder
@@ -358,4 +359,4 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

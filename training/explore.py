@@ -22,6 +22,7 @@ from genhub.data import ImageSet, load_images
 from genhub.exploration import Exploration, explore, first_images, pixel_histogram, random_images
 from genhub.images import grid
 from genhub.models.latent import check_seed
+from training.command import exit_status
 from training.pictures import PICTURES
 from training.settings import make_folder
 
@@ -101,4 +102,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

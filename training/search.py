@@ -30,6 +30,7 @@ from accelerate import Accelerator
 from genhub.models.latent import check_seed
 from training.alarms import Diverged
 from training.checkpoints import CheckpointError, write_text
+from training.command import exit_status
 from training.config import parse_config, read_recipe
 from training.model_records import read_json
 from training.results import read_log
@@ -239,4 +240,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main, "the same command continues"))

@@ -41,6 +41,7 @@ if __package__ in (None, ""):  # run as a script: import from the root; this fol
 from genhub.data import load_images, short_name
 from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
+from training.command import exit_status
 from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
 from training.pictures import contact_sheets, draw_study
@@ -343,4 +344,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main, "the same command continues"))

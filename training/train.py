@@ -40,6 +40,7 @@ from training.checkpoints import (
     restore_optimizer,
     write_text,
 )
+from training.command import exit_status
 from training.config import DEFAULT_RECIPE, recipe_names
 from training.diffusion import Diffusion
 from training.distillation import AdversarialDistillation, Distillation
@@ -313,7 +314,11 @@ def train(options: argparse.Namespace, overrides: list[str]) -> int:
     if options.dry_run or os.environ.get("RANK", "0") != "0":
         return train_in(folder, config, options)
     with claimed(config, None if options.resume is None else folder) as folder:
-        return train_in(folder, config, options)
+        try:
+            return train_in(folder, config, options)
+        except KeyboardInterrupt:  # before or after the loop, which ends by itself
+            begun = (folder / "config.yaml").is_file()
+            raise KeyboardInterrupt(f"continue with: --resume {folder}" if begun else "") from None
 
 
 def train_in(folder: Path, config: TrainConfig, options: argparse.Namespace) -> int:
@@ -383,4 +388,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

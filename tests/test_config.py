@@ -232,6 +232,8 @@ def test_a_key_without_a_value(key):
         ("trackers", "wandb", "trackers: expected a list such as [a, b], each one of trackio, tensorboard, got wandb"),
         ("mixed_precision", "fp8", "mixed_precision: expected one of no, bf16, fp16, got fp8"),
         ("ema", 1, "ema: expected at least 0 and less than 1, got 1"),
+        ("evaluation_samples", 100_001, "evaluation_samples: expected 1…100000, got 100001"),
+        ("samples", 0, "samples: expected 1…100000, got 0"),
         ("seed", -1, "seed: expected 0…2³²−1, got -1"),
         ("seed", 2**32, "seed: expected 0…2³²−1, got 4294967296"),
         ("name", "../up", "name: expected letters, digits, '-', '_' and '.', got '../up'; it names a folder"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from genhub.errors import nearest
 from genhub.models.base import CLASSES
+from genhub.models.latent import MAX_IMAGES
 from training.pipelines import LatentAutoencoder, TextToImage
 from training.settings import ConfigError, TrainConfig
 
@@ -146,9 +147,8 @@ def check_class_loss(config: TrainConfig) -> None:
 
 
 ABOVE_ZERO = (
-    "batch_size accumulation log_every checkpoint_every samples max_steps max_images max_minutes threads init_std "
-    "evaluation_samples objective.substeps "
-    "objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
+    "batch_size accumulation log_every checkpoint_every max_steps max_images max_minutes threads init_std "
+    "objective.substeps objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
 )
 NOT_NEGATIVE = (
     "clip_norm objective.guidance_scale objective.min_snr objective.class_weight "
@@ -166,6 +166,7 @@ def check_ranges(config: TrainConfig) -> None:
     """Raise ConfigError for a number out of its range; NaN is out of every range."""
     rules = (
         (ABOVE_ZERO, "more than 0", lambda x: 0 < x < math.inf),
+        ("samples evaluation_samples", f"1…{MAX_IMAGES}", lambda x: 0 < x <= MAX_IMAGES),
         (NOT_NEGATIVE, "at least 0", lambda x: 0 <= x < math.inf),
         (SHARES, "at least 0 and less than 1", lambda x: 0 <= x < 1),
         ("data.cutmix objective.prior_share", "a share from 0 to 1", lambda x: 0 <= x <= 1),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny_images import write_image_folder
 from tiny_runs import assert_same_run, forked, last_checkpoint, read_log, run, start, tiny_recipe, wait, without_clock
 
 import training.checkpoints
@@ -293,6 +294,23 @@ def test_batches_may_be_split_otherwise_but_not_grow(tmp_path, capsys):
     assert run(tmp_path, None, "--resume", folder, "--max-steps", "6", "--batch-size", "16") == 2
     assert "batch_size: this run made steps of 8 images, now they would have 16" in capsys.readouterr().err
     assert run(tmp_path, None, "--resume", folder, "--max-steps", "6") == 0, "what was refused is forgotten"
+
+
+def test_a_run_goes_on_with_its_own_data(tmp_path, capsys):
+    write_image_folder(tmp_path / "pictures", 8)
+    assert run(tmp_path, tiny_recipe("autoencoder", data={"channels": 1})) == 0
+    folder = str(tmp_path / "tiny")
+    more = ["--resume", folder, "--max-steps", "4"]
+    capsys.readouterr()
+    assert run(tmp_path, None, *more, "--dataset", str(tmp_path / "pictures")) == 2
+    assert (
+        f"error: --dataset: {tmp_path / 'pictures'} differs in images from what this run was" in capsys.readouterr().err
+    )
+    path = max((tmp_path / "tiny" / "checkpoints").glob("step-*")) / "state.json"
+    record = json.loads(path.read_text())
+    assert record.pop("data") == {"images": 1500, "class_names": [str(i) for i in range(10)]}
+    path.write_text(json.dumps(record))
+    assert run(tmp_path, None, *more) == 0, "an older checkpoint"
 
 
 def test_a_run_is_alone_in_its_folder(tmp_path, capsys):

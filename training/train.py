@@ -273,7 +273,7 @@ class Run:
             tensors |= {f"ema.{k}": v for k, v in self.ema.model.state_dict().items()}
             tensors |= {f"best.{k}": v for k, v in self.best_weights.items()}
             record: dict[str, Any] = {"seconds": self.seconds, "best": self.best, "meter": meter}
-            record |= {"alarm": self.alarms.won, "images_per_step": self.images_per_step}
+            record |= {"alarm": self.alarms.won, "images_per_step": self.images_per_step, "data": self.data_terms()}
             if self.accelerator.scaler is not None:
                 record["scaler"] = self.accelerator.scaler.state_dict()
             self.checkpoints.save(self.step, tensors, record)
@@ -289,11 +289,22 @@ class Run:
             self.log.truncate(self.step)
         self.accelerator.wait_for_everyone()
 
+    def data_terms(self) -> dict[str, Any]:
+        """What a copy of the data has in common with it: whoever continues on other data continues nothing."""
+        count = len(self.data) if isinstance(self.data, ImageSet) else None
+        return {"images": count, "class_names": list(self.data.class_names)}
+
     def restore(self, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
         if record["images_per_step"] != self.images_per_step:
             raise ConfigError(
                 f"batch_size: this run made steps of {record['images_per_step']} images, now they would have "
                 f"{self.images_per_step}; a resumed run keeps processes × batch_size"
+            )
+        was, now = record.get("data", self.data_terms()), self.data_terms()  # older checkpoints do not say it
+        if differing := [key for key in now if was[key] != now[key]]:
+            raise ConfigError(
+                f"--dataset: {self.data.source} differs in {', '.join(differing)} from what this run was trained on; "
+                "give a copy of that, or start a new run without --resume"
             )
         for name, network in self.objective.networks.items():
             network.load_state_dict(below(tensors, name))

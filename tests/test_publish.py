@@ -114,13 +114,12 @@ def test_only_the_files_of_a_model_leave_the_machine(client, double, run):
     assert set(double.files(REPO)) - {".gitattributes"} == MODEL_FILES
 
 
-def test_records_that_only_the_run_folder_has_are_published_too(client, double, run):
-    for name in ("training_summary.json", "training_log.jsonl", "metrics.json"):
-        (run / "final" / name).unlink()
-    write_json(run / "metrics.json", METRICS)
+def test_records_that_only_the_run_folder_has_stay_there(client, double, run):
+    """They are not made to be published: a config names folders of this machine."""
+    (run / "final" / "training_config.yaml").unlink()
+    (run / "config.yaml").write_text("dataset: /home/someone/digits\n")
     assert client(run) == 0
-    assert set(double.files(REPO)) - {".gitattributes"} == MODEL_FILES
-    assert "0.9812" in double.files(REPO)["README.md"].decode()
+    assert set(double.files(REPO)) - {".gitattributes"} == MODEL_FILES - {"training_config.yaml"}
 
 
 def test_a_model_alone_is_enough(client, double, tmp_path):

@@ -28,14 +28,7 @@ from genhub.pipelines import what_lacks
 from training import cards
 
 WEIGHTS = ("config.json", "model.safetensors")
-# What a model's repository holds, and where a run folder keeps the same record if final/ lacks it.
-RECORDS = {
-    "samples.png": None,
-    "training_log.jsonl": "log.jsonl",
-    "training_config.yaml": "config.yaml",
-    "training_summary.json": "summary.json",
-    "metrics.json": "metrics.json",
-}
+RECORDS = ("samples.png", "training_log.jsonl", "training_config.yaml", "training_summary.json", "metrics.json")
 PIPELINE_SUFFIXES = {".json", ".txt", ".safetensors"}
 DISCRIMINATOR = tuple(f"discriminator/{name}" for name in WEIGHTS)
 
@@ -142,11 +135,8 @@ def stage(model: Path, staged: Path, repo_id: str) -> list[str]:
 
     Only the files of a model's repository are taken: whatever else lies in the folder stays on this machine.
     """
-    run = model.parent if model.name == "final" else None
     for name in (*WEIGHTS, *DISCRIMINATOR, *RECORDS, *pipeline_files(model)):
         source = model / name
-        if not source.is_file() and run and RECORDS.get(name):
-            source = run / RECORDS[name]
         if source.is_file():
             target = staged / name
             target.parent.mkdir(exist_ok=True)

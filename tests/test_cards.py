@@ -188,10 +188,12 @@ def test_a_local_path_is_not_published(final, path):
 
 
 def test_a_hub_dataset_is_linked(final):
-    rewrite(final, "metrics.json", lambda record: record["protocol"].update(dataset="someone/cats"))
-    data = ModelCard(cards.render_card(final)).data
-    assert data.datasets == ["someone/cats"]
-    assert data.eval_results[0].dataset_type == "someone/cats"
+    rewrite(final, "metrics.json", lambda record: record["protocol"].update(dataset="cats"))
+    for source, linked in (("someone/cats", ["someone/cats"]), ("a/x+b/y", ["a/x", "b/y"]), ("cats", None)):
+        rewrite(final, "config.json", lambda record, source=source: record["metadata"].update(source=source))
+        data = ModelCard(cards.render_card(final)).data
+        assert data.datasets == linked
+        assert data.eval_results[0].dataset_type == "cats"
 
 
 def test_values_cannot_break_out_of_the_tables(final):

@@ -110,7 +110,8 @@ def card_data(records: Records) -> ModelCardData:
     """The metadata block; every metric becomes a model-index entry, with the data it was measured on."""
     family = FAMILIES.get(records.class_name)
     label = dataset_label(records)
-    hub_ids = records.hand.get("hub_datasets") or ([label] if HUB_ID.fullmatch(label) else None)
+    sources = records.config.get("metadata", {}).get("source", "").split("+")
+    hub_ids = records.hand.get("hub_datasets") or [source for source in sources if HUB_ID.fullmatch(source)]
     task = PIPELINE_TAGS.get(records.class_name, "unconditional-image-generation")
     results = [
         EvalResult(
@@ -131,7 +132,7 @@ def card_data(records: Records) -> ModelCardData:
         library_name="genhub" if ours else "diffusers",
         pipeline_tag=task,
         tags=[tag for tag in ("genhub", family, *(MIXIN_TAGS if ours else ())) if tag],
-        datasets=hub_ids,
+        datasets=hub_ids or None,
         model_name=records.name,
         eval_results=results or None,
     )

@@ -231,6 +231,8 @@ def test_classes_left_out_of_training_are_the_anomalies(reference):
     assert found.figures["reconstruction_mse"].value == pytest.approx(errors[~excluded].mean().item())
     expected = metrics.anomaly_auc(normal=errors[~excluded], anomalous=errors[excluded])
     assert found.figures["anomaly_auc"] == expected
+    made = assess(tiny.build("gan"), left_out, samples=24)
+    assert made.remarks["test_images"] == (~excluded).sum(), "which is what samples are compared with"
     other = dataclasses.replace(reference, anomalies=toys(20, 5))
     assert "20 images of toys" in assess(model, other, samples=0).remarks["anomalies"]
 
@@ -240,7 +242,8 @@ def test_a_run_can_leave_a_class_out(tmp_path):
     assert run(tmp_path, tiny_recipe("autoencoder", data=data)) == 0
     entry = json.loads((tmp_path / "tiny" / "final" / "metrics.json").read_text())
     assert 0 < entry["metrics"]["anomaly_auc"] < 1
-    assert entry["protocol"]["anomalies"] == "test images of 3, 8, left out of training"
+    told = "58 test images of 3, 8, left out of training; the error is that of the other 239"
+    assert entry["protocol"]["anomalies"] == told
     assert describe(tmp_path / "tiny" / "final").excluded_classes == ("3", "8")
     assert read_log(tmp_path / "tiny")
     for names, message in ((["three"], "no class 'three'"), ([str(i) for i in range(10)], "no image is left")):

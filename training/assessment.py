@@ -106,6 +106,8 @@ def assess(model: Any, reference: Reference, samples: int, cas: bool = False) ->
     if hasattr(model, "generate"):
         inside = without_classes(reference.test, list(reference.excluded))
         reference = dataclasses.replace(reference, test=inside)
+        if reference.excluded:
+            found.remarks["test_images"] = len(inside)
         drawn = draw(model, samples, inside.class_names)
         found.cost["seconds_per_image"] = seconds_per_image(model)
         assess_samples(drawn, reference, found, cas)
@@ -171,7 +173,10 @@ def assess_reconstruction(model: Any, reference: Reference, found: Assessment) -
     normal, anomalous = errors[~outside], errors[outside]
     found.figures["reconstruction_mse"] = metrics.mean_figure(normal)
     if reference.excluded:
-        found.remarks["anomalies"] = f"test images of {', '.join(reference.excluded)}, left out of training"
+        found.remarks["anomalies"] = (
+            f"{len(anomalous):,} test images of {', '.join(reference.excluded)}, left out of training; the error is "
+            f"that of the other {len(normal):,}"
+        )
     elif anomalies is not None and not model.class_names:
         anomalous = metrics.reconstruction_errors(anomalies.images, None, model)
         found.remarks["anomalies"] = f"{len(anomalies):,} images of {dataset_title(anomalies)}, in the shape of these"

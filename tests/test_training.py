@@ -257,8 +257,10 @@ def parquet_folder(tmp_path):
         labelled: bool = True,
         splits: tuple[str, ...] = ("train", "test"),
         test_label: Callable[[int], int] | None = None,
+        second: bool = False,
     ) -> Path:
-        """With ``test_label`` the labels are bare numbers, those of the test images what it makes of them."""
+        """With ``test_label`` the labels are bare numbers, those of the test images what it makes of them; with
+        ``second`` there is a column ``picture`` of the same images."""
         bunch = load_digits()
         folder = tmp_path / name
         folder.mkdir()
@@ -266,6 +268,8 @@ def parquet_folder(tmp_path):
             pixels = [Image.fromarray((image * 15).astype(np.uint8)) for image in bunch.images[:n]]
             columns = {"image": pixels}
             features = {"image": datasets.Image()}
+            if second:
+                columns["picture"], features["picture"] = pixels, datasets.Image()
             if labelled:
                 columns["label"] = bunch.target[:n].tolist()
                 features["label"] = datasets.ClassLabel(names=[str(i) for i in range(10)])
@@ -339,6 +343,19 @@ def test_test_images_without_labels_serve_a_model_without_labels(tmp_path, parqu
     source = parquet_folder("hidden", 40, test_label=lambda label: -1)
     assert run(tmp_path, tiny_recipe("vae", data={}), "--dataset", str(source)) == 0
     assert json.loads((tmp_path / "tiny" / "metrics.json").read_text())["protocol"]["split"] == "test"
+
+
+def test_the_command_measures_with_the_columns_and_splits_of_the_run(tmp_path, parquet_folder, capsys):
+    source = parquet_folder("columns", 40, second=True)
+    columns = {"image_column": "picture", "label_column": "label"}
+    assert run(tmp_path, tiny_recipe(data=columns), "--dataset", str(source)) == 0
+    command = [str(tmp_path / "tiny"), "--dataset", str(source)]
+    assert training.evaluate.main([*command, "--check"]) == 0
+    path = tmp_path / "tiny" / "final" / "training_config.yaml"
+    path.write_text(path.read_text().replace("split: train", "split: test"))
+    capsys.readouterr()
+    assert training.evaluate.main(command) == 0
+    assert "split 'test' is what is measured against" in capsys.readouterr().err
 
 
 def test_who_trains_on_the_test_images_is_measured_on_the_others(tmp_path):

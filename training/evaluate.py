@@ -134,8 +134,8 @@ def write_record(folder: Path, entry: Mapping[str, Any], name: str = "metrics.js
 
 
 @functools.cache
-def read(source: str, split: str, size: int, channels: int) -> ImageSet:
-    return load_images(source, split=split, image_size=size, channels=channels)
+def read(source: str, split: str, size: int, channels: int, columns: tuple[tuple[str, str], ...] = ()) -> ImageSet:
+    return load_images(source, split=split, image_size=size, channels=channels, **dict(columns))
 
 
 def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
@@ -146,15 +146,19 @@ def reference_for(subject: Subject, options: argparse.Namespace) -> Reference:
     else:
         shape = subject.model.image_shape
     channels, size, _ = shape
-    test = read(source, options.split, size, channels)
+    own = subject.model is not None and short_name(source) == short_name(own_source(subject))
+    reading = subject.reading if own else {}
+    columns = tuple((key, reading[key]) for key in ("image_column", "label_column") if reading.get(key))
+    test = read(source, options.split, size, channels, columns)
     if subject.model is not None:
         test = relabelled(test, subject.model.class_names)
-    train, held_out = None, not split_names(options.split) & split_names(options.train_split)
+    train_split = options.train_split or reading.get("split") or "train"
+    train, held_out = None, not split_names(options.split) & split_names(train_split)
     if subject.model is None or hasattr(subject.model, "generate"):
         try:
             if not held_out:
                 raise DataError(f"{source}: split {options.split!r} is what is measured against")
-            train = read(source, options.train_split, size, channels)
+            train = read(source, train_split, size, channels, columns)
         except DataError as error:
             print(f"no training images, so no search for copies: {error}", file=sys.stderr)
     anomalies = None
@@ -171,8 +175,13 @@ def dataset_for(subject: Subject, given: list[str]) -> str:
         return given[0]
     if subject.model is None:
         raise DataError("--dataset: say what the images are compared with, such as ylecun/mnist")
-    own = subject.model.metadata.get("source", "digits")
+    own = own_source(subject)
     return next((source for source in given if short_name(source) == short_name(own)), own)
+
+
+def own_source(subject: Subject) -> str:
+    """What a model was trained on."""
+    return subject.model.metadata.get("source", "digits")
 
 
 def extractor_for(test: ImageSet, options: argparse.Namespace) -> metrics.Extractor:
@@ -329,7 +338,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--dataset", action="append", default=[], help="what is measured against; several are matched to models by name"
     )
     parser.add_argument("--split", default="test", help="which split of it")
-    parser.add_argument("--train-split", default="train", help="the split that copies are looked for in")
+    parser.add_argument(
+        "--train-split", help="the split that copies are looked for in; by default what it was trained on"
+    )
     parser.add_argument("--samples", type=int, help="images generated; as many as its record has, or 10,000")
     parser.add_argument("--extractor", help="a classifier of ours, 'pixels', or 'inception'; the data's own by default")
     parser.add_argument("--weights", type=Path, help="of the Inception network")

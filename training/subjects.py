@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from genhub.errors import DataError, LoadError
 from genhub.paths import typed_path
 from training.assessment import SAMPLES, Reference, Samples
 from training.batches import stream
+from training.config import read_file
 from training.selection import relabelled
 
 
@@ -27,6 +28,7 @@ class Subject:
     Attributes:
         record_name: of the file; a model of several datasets has one for each.
         copied: whether the images are the training images, in which no copies need to be looked for.
+        reading: how a model's own dataset was read, as its ``training_config.yaml`` has it under ``data``.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Subject:
     images: Callable[[Reference], Samples] | None = None
     copied: bool = False
     record_name: str = "metrics.json"
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -50,7 +53,9 @@ def subjects(options: argparse.Namespace) -> Iterator[Subject]:
         ours = given in hub.bundled_names() or Path(given).expanduser().is_dir()
         name, home = subject_name(model, folder), folder if ours else None
         if not hasattr(model, "for_dataset"):
-            yield Subject(name, model, home)
+            config = folder / "training_config.yaml"
+            reading = read_file(str(config)).get("data") if config.is_file() else None
+            yield Subject(name, model, home, reading=reading or {})
             continue
         known = model.metadata.get("dataset", "").split("+")
         for dataset in [short_name(source) for source in options.dataset] or filter(None, known):

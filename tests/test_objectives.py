@@ -17,6 +17,7 @@ from training.batches import Batches
 from training.config import parse_config
 from training.ema import EMA
 from training.networks import build_networks, load_classifier
+from training.objectives import reconstruction_error
 from training.optimization import schedule_factor
 from training.records import spread
 from training.settings import ConfigError, ScheduleConfig
@@ -404,6 +405,15 @@ def test_schedule(schedule, values):
     config = ScheduleConfig(**schedule)
     assert [schedule_factor(config, step, step / 4) for step in range(5)] == pytest.approx(values)
     assert schedule_factor(config, 9, 1.7) == pytest.approx(values[-1]), "beyond the budget the rate stays"
+
+
+def test_reconstruction_error_pulls_back_what_is_out_of_range():
+    decoded, images = torch.full((1, 1, 2, 2), 1.5, requires_grad=True), torch.full((1, 1, 2, 2), 0.5)
+    for kind, pull in (("mse", 1), ("l1", 1), ("bce", 0)):
+        error = reconstruction_error(kind, decoded, images)
+        (gradient,) = torch.autograd.grad(error.sum(), decoded)
+        assert error.isfinite()
+        assert (gradient.sign() == pull).all(), kind
 
 
 # -- alarms -----------------------------------------------------------------------------------------------------------

@@ -286,7 +286,9 @@ class VAEGAN(Adversarial):
 def reconstruction_error(kind: str, decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """(n,) error of signed images, measured on pixels in [0, 1] and in float32 whatever the autocast."""
     with torch.autocast(images.device.type, enabled=False):
-        decoded, images = im.signed_to_unit(decoded.float()).clamp(0, 1), im.signed_to_unit(images.float())
+        decoded, images = im.signed_to_unit(decoded.float()), im.signed_to_unit(images.float())
+        if kind == "bce":  # defined for probabilities alone; elsewhere a clamp would hide what an open decoder overdoes
+            decoded = decoded.clamp(0, 1)
         return losses.reconstruction_loss(kind, decoded, images)
 
 

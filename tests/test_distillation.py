@@ -111,6 +111,13 @@ def test_students_that_cannot_learn(tmp_path, student, objective, message):
         distillation(tmp_path, teacher(), student, **objective)
 
 
+def test_steps_are_counted_from_the_last_timestep(tmp_path):
+    spaced = {"timestep_spacing": "leading"}
+    student = {"scheduler": {**tiny.DENOISER["scheduler"], **spaced}}
+    with pytest.raises(ConfigError, match="timestep_spacing: expected 'trailing', got 'leading'"):
+        distillation(tmp_path, teacher(**spaced), student)
+
+
 # -- with critics
 
 

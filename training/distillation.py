@@ -27,7 +27,12 @@ class Distillation(Objective):
 
         self.teacher = load_teacher(self.config.objective.teacher, self.model).to(self.accelerator.device)
         self.scheduler = DDIMParallelScheduler.from_config(self.teacher.scheduler.config)
-        total = self.scheduler.config.num_train_timesteps
+        total, spacing = self.scheduler.config.num_train_timesteps, self.scheduler.config.timestep_spacing
+        if spacing != "trailing":
+            raise ConfigError(
+                f"model.scheduler.timestep_spacing: expected 'trailing', got {spacing!r}; distillation counts steps "
+                "from the last timestep; choose a teacher that does"
+            )
         self.stride = total // self.model.num_inference_steps
         self.substeps = self.config.objective.substeps
         if total % (self.model.num_inference_steps * self.substeps):

@@ -272,6 +272,11 @@ def test_wrong_value(path, value, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_critics_optimizer_without_a_critic():
+    with pytest.raises(ConfigError, match=r"discriminator_optimizer\.lr: objective 'vae' does not use it; remove it"):
+        parse_config(tiny_recipe("vae", discriminator_optimizer={"lr": 1e-3}))
+
+
 def test_discriminator_without_use():
     recipe = tiny_recipe("vae") | {"discriminator": tiny_recipe()["discriminator"]}
     with pytest.raises(ConfigError, match="discriminator: objective 'vae' has none; remove it"):

@@ -122,6 +122,27 @@ def test_a_search_in_which_all_diverges_ends(tmp_path, monkeypatch, capsys):
     assert said.err.endswith("3 trials of " + recipe(tmp_path) + " diverged; search another one\n")
 
 
+def test_the_best_of_a_search_in_which_the_rest_diverges_is_kept(tmp_path, monkeypatch):
+    train = search.TrialRun.train
+
+    def diverge_later(self):
+        if self.folder.name != "trial-000":
+            raise Diverged("step 1: loss is nan")
+        return train(self)
+
+    monkeypatch.setattr(search.TrialRun, "train", diverge_later)
+    assert begin(tmp_path, 2) == 2
+    assert [trial["state"] for trial in trials_of(tmp_path)] == ["complete", "fail", "fail"]
+    assert (tmp_path / "out" / "best.yaml").is_file()
+
+
+def test_what_has_no_critic_is_searched_too(tmp_path):
+    path = write_recipe(tmp_path, tiny_recipe("vae", optimizer={"lr": 1e-3}, max_images=1, batch_size=8))
+    arguments = ["--recipe", path, "--output", str(tmp_path / "out"), "--images", "96", "--trials", "1"]
+    assert search.main(arguments) == 0
+    assert parse_config(read_recipe(str(tmp_path / "out" / "best.yaml"))).discriminator_optimizer.lr == 2e-4
+
+
 def test_a_recipes_own_values_are_among_those_that_are_tried(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BATCH_SIZES", (16, 32))
     monkeypatch.setattr(search, "LEARNING_RATES", (1e-5, 1e-4))

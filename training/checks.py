@@ -59,6 +59,10 @@ def check_values(config: TrainConfig) -> None:
         optimizer = getattr(config, name)
         reads = {"name", "lr", "weight_decay", *MOMENTA[optimizer.name]}
         check_unused(optimizer, reads, name, f"optimizer {optimizer.name!r}")
+    if config.objective.type not in HAVE_CRITIC:
+        check_unused(
+            config.discriminator_optimizer, set(), "discriminator_optimizer", f"objective {config.objective.type!r}"
+        )
     if not any((config.max_steps, config.max_images, config.max_minutes)):
         raise ConfigError("max_steps, max_images, max_minutes: give at least one; a run needs an end")
     if config.batch_size % config.accumulation:
@@ -94,7 +98,8 @@ def check_unused(section: Any, reads: set[str], where: str, reader: str) -> None
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         if field.name not in reads and getattr(section, field.name) != default:
-            raise ConfigError(f"{where}.{field.name}: {reader} does not use it; it uses {', '.join(sorted(reads))}")
+            used = f"it uses {', '.join(sorted(reads))}" if reads else "remove it"
+            raise ConfigError(f"{where}.{field.name}: {reader} does not use it; {used}")
 
 
 def check_networks(config: TrainConfig) -> None:

@@ -129,8 +129,7 @@ def suggested(trial: optuna.Trial, own: TrainConfig, options: argparse.Namespace
     changes = {
         "name": "trial",
         "batch_size": batch_size,
-        "optimizer": {"lr": lr},
-        "discriminator_optimizer": {"lr": lr},
+        **rates_of(own, lr),
         "max_images": images,
         "max_steps": None,
         "max_minutes": None,
@@ -140,6 +139,12 @@ def suggested(trial: optuna.Trial, own: TrainConfig, options: argparse.Namespace
     path = options.output / "trial.yaml"
     write_text(path, yaml.safe_dump({"base": options.recipe, "description": "A trial.", **changes}))
     return parse_config(read_recipe(str(path)))
+
+
+def rates_of(own: TrainConfig, lr: float) -> dict[str, dict[str, float]]:
+    """The learning rate for each network that the recipe trains."""
+    names = ("optimizer", "discriminator_optimizer") if own.discriminator else ("optimizer",)
+    return {name: {"lr": lr} for name in names}
 
 
 def run_trial(trial: optuna.Trial, own: TrainConfig, options: argparse.Namespace) -> tuple[str, float | None]:
@@ -176,6 +181,8 @@ def search_all(options: argparse.Namespace) -> bool:
     search = open_search(options.output, options.recipe, own, options.seed)
     while sum(trial.state in (states.COMPLETE, states.PRUNED) for trial in search.trials) < options.trials:
         if failed == options.trials:
+            if any(trial.state == states.COMPLETE for trial in search.trials):
+                write_results(search, options)
             raise ConfigError(f"--recipe: {failed} trials of {options.recipe} diverged; search another one")
         trial = search.ask()
         state, value = run_trial(trial, own, options)
@@ -200,16 +207,15 @@ def write_results(search: optuna.Study, options: argparse.Namespace) -> None:
     tried = sum(trial["state"] != "fail" for trial in trials)
     write_text(options.output / "trials.json", json.dumps(trials, indent=2) + "\n")
     best = search.best_trial
-    lr = {"lr": best.params["lr"]}
+    own = read_recipe(options.recipe)
     recipe = {
         "base": options.recipe,
-        "name": f"{read_recipe(options.recipe)['name']}-found",
+        "name": f"{own['name']}-found",
         "description": f"The best of {tried} trials of a search over batch size, learning rate and length of "
         f"training, up to {options.images:,} images, from {options.recipe}.",
         "batch_size": best.params["batch_size"],
         "max_images": round(best.params["length"] * options.images),
-        "optimizer": lr,
-        "discriminator_optimizer": dict(lr),
+        **rates_of(parse_config(own), best.params["lr"]),
     }
     write_text(options.output / "best.yaml", yaml.safe_dump(recipe, sort_keys=False))
     print(f"best: {best.value:.4g}, {describe(best.params)}; {options.output / 'best.yaml'} is its recipe")

@@ -113,7 +113,10 @@ def choose_recipes(names: list[str]) -> list[str]:
 
 
 def from_images_alone(recipe: Mapping[str, Any]) -> bool:
-    """Whether a budget counted in images is all that a recipe is given: no trained network, and all classes."""
+    """Whether a budget counted in images is all that a recipe is given, and all classes.
+
+    No trained network starts or guides it; one may say which images to leave out.
+    """
     guided = recipe.get("init_from") or recipe.get("discriminator", {}).get("guide")
     whole = not recipe.get("data", {}).get("exclude_classes")
     return recipe["objective"]["type"] in STUDIED and whole and not guided

@@ -91,7 +91,7 @@ def studied(dataset: str) -> dict[str, dict[str, Any]]:
     found = {}
     for entry in study["rows"]:
         if entry["system"] in (*BOUNDS, BASELINES.get(dataset)) and entry["metrics"]:
-            protocol = next((run["protocol"] for run in entry.get("runs", {}).values()), {})
+            protocol = next((run["protocol"] for run in entry.get("runs", {}).values() if "protocol" in run), {})
             summary = {key: entry[key] for key in ("parameters", "hardware") if key in entry}
             if rate := entry.get("images_per_second"):
                 summary["train_seconds"] = entry["images_seen"] / rate

@@ -18,9 +18,8 @@ from pathlib import Path
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
-if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+if not __package__:  # run as a script: import from the root, not from this folder, whose names hide other packages
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from training.checkpoints import write_text
 from training.metric_names import COST_NAMES, meaning

@@ -20,8 +20,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
-if __package__ in (None, ""):  # run as a script, from whatever folder
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if not __package__:  # run as a script: import from the root, not from this folder, whose names hide other packages
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from genhub import hub
 from genhub.pipelines import what_lacks

@@ -18,9 +18,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __package__ in (None, ""):  # run as a script: import from the root; this folder's names would hide other packages
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path).resolve() != here)]
+if not __package__:  # run as a script: import from the root, not from this folder, whose names hide other packages
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 # Read when torch is imported: threads that spin for milliseconds while they wait crawl where others share the cores.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -18,6 +18,7 @@ from genhub.images import grid, save_png, to_uint8
 from genhub.models import GenHubClassifier, GenHubModel
 from training.classification_score import classification_scores
 from training.protocol import SPREAD, dataset_title, hardware, versions
+from training.records import rounded
 from training.selection import without_classes
 
 SAMPLES = 10_000
@@ -224,11 +225,6 @@ def record(
     if found.histogram:
         entry["class_histogram"] = {name: rounded(value) for name, value in found.histogram.items()}
     return entry
-
-
-def rounded(value: float) -> float:
-    """Six significant digits, more than any spread leaves to a figure."""
-    return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def save_pairs(found: Assessment, path: Path) -> None:

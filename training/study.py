@@ -24,7 +24,6 @@ import dataclasses
 import fcntl
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -45,7 +44,7 @@ from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
 from training.pictures import contact_sheets, draw_study
 from training.results import write_result
-from training.runs import LOCK, interruption
+from training.runs import LOCK, cores, interruption
 from training.settings import ConfigError, TrainConfig, make_folder
 from training.tables import BOUNDS, read_study, write_tables
 from training.train import READING
@@ -173,10 +172,6 @@ def command(job: Job, options: argparse.Namespace, overrides: list[str]) -> list
     what = ["--resume", str(job.folder)] if started else ["--recipe", job.recipe]
     flags = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
     return [sys.executable, str(ROOT / "training" / "train.py"), *what, *flags, *overrides]
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -40,11 +40,13 @@ INTRODUCTION = """\
 
 Every bundled model: what it reached, what it cost, and images that it made. Distances and shares are measured on the
 test images in the features of the dataset's judge, so that rows compare within a table and with nothing elsewhere.
-After the distance stands its standard error. A row says where it rests on fewer samples than most: of fewer the same
-model has a larger distance and other precision and recall, so that it compares with no other row in these. The floor is
-real training images, the ceiling noise, both measured like samples. Training time is that of a model's own stage:
-few-step models need their teacher besides, and stable-diffusion-mini its autoencoder. How the models were found is in
-[experiments](experiments.md); the reports' own systems at one budget are in [the study](study.md)."""
+After the distance stands its standard error. The images seen are those of the weights shown, and of the whole run
+where it went on without becoming better; training time is that of the run. A row says where it rests on fewer samples
+than most: of fewer the same model has a larger distance and other precision and recall, so that it compares with no
+other row in these. The floor is real training images, the ceiling noise, both measured like samples. Times are those
+of a model's own stage: few-step models need their teacher besides, and stable-diffusion-mini its autoencoder. How the
+models were found is in [experiments](experiments.md); the reports' own systems at one budget are in [the
+study](study.md)."""
 
 
 def page() -> str:
@@ -102,7 +104,7 @@ def studied(dataset: str) -> dict[str, dict[str, Any]]:
 def table(rows: Mapping[str, Mapping[str, Any]], usual: int) -> str:
     """Markdown: a row per system, which says where it rests on fewer samples than most; figures, then what it cost."""
     figures = {key: about for key, about in FIGURES.items() if any(key in found["metrics"] for found in rows.values())}
-    heads = ["", *(head for head, _ in figures.values()), "images seen", "training", "parameters", "per image"]
+    heads = ["", *(head for head, _ in figures.values()), "images seen", "training", "parameters"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for name, found in rows.items():
         samples = found["protocol"].get("samples") or usual
@@ -115,13 +117,19 @@ def table(rows: Mapping[str, Mapping[str, Any]], usual: int) -> str:
         summary, cost = found["summary"], found["cost"]
         took = duration(summary.get("train_seconds"))
         parameters = cost.get("parameters") or sum(summary.get("parameters", {}).values())
-        cells.append(f"{found['images_seen']:,}" if found["images_seen"] else "–")
+        cells.append(images_seen(found["images_seen"], summary))
         cells.append(f"{took}, {summary['hardware'].removesuffix(', x86_64')}" if took else "–")
         cells.append(f"{parameters:,}" if parameters else "–")
-        milliseconds = 1000 * cost.get("seconds_per_image", 0)
-        cells.append(f"{milliseconds:.{1 if milliseconds < 10 else 0}f} ms" if milliseconds else "–")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def images_seen(count: int | None, summary: Mapping[str, Any]) -> str:
+    """How many images a run saw, and after how many its best weights, which are the ones shown, were kept."""
+    if not count:
+        return "–"
+    best, steps = (summary.get("best") or {}).get("step"), summary.get("steps")
+    return f"{count:,}" if best in (None, steps) else f"{round(count * best / steps):,} of {count:,}"
 
 
 def linked(name: str) -> str:

@@ -157,7 +157,7 @@ def test_the_board_sorts_in_place_and_without_scripts_alike(page, browser, url):
     assert page.evaluate("window.stayed"), "the page was loaded anew"
     expect(page.get_by_role("link", name="System")).to_be_focused()
     assert "sort=name" in page.url
-    expect(page.get_by_role("status")).to_contain_text("sorted by name")
+    expect(page.locator("#status")).to_contain_text("sorted by name")
     for name, then in (("All columns", "Main columns"), ("Complete rows only", "Show all rows"), ("Show all rows", "")):
         page.get_by_role("link", name=name).press("Enter")
         expect(page.get_by_role("link", name=then or "Complete rows only")).to_be_focused()

@@ -314,6 +314,7 @@ def test_bf16_runs_on_the_cpu():
             {
                 "model": {"class": "GenHubCGAN", "latent_dim": 8, "stages": PLAIN_GENERATOR},
                 "discriminator": {"stages": PLAIN_DISCRIMINATOR},
+                "discriminator_optimizer": {"name": "sgd", "lr": 0.01},
                 "objective": {"gradient_penalty": 1, "diffaugment": ["translation", "color"], "critic_steps": 2},
             },
         ),
@@ -324,7 +325,6 @@ def test_accumulated_batch_gives_the_same_update(kind, changes):
     changes = {
         "data": {"limit": 64, "flip": True, "shift": 0.1},
         "optimizer": {"name": "sgd", "lr": 0.01},
-        "discriminator_optimizer": {"name": "sgd", "lr": 0.01},
         "clip_norm": 0.5,
         **changes,
     }

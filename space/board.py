@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 
 from genhub import ModelInfo
@@ -47,6 +48,12 @@ class Metric:
     better: Literal["low", "high", ""]
     form: str = "{:.3g}"
     note: str = ""
+
+    def write_spread(self, spread: float) -> str:
+        """A share like those of its column, others to one significant digit and without a power of ten."""
+        if "%" in self.form:
+            return self.form.format(spread)
+        return np.format_float_positional(spread, precision=1, fractional=False, trim="-")
 
 
 METRICS = {  # recorded name → metric, in the order of the columns

@@ -12,6 +12,7 @@ from PIL import Image
 
 from space import charts, progress
 from space.board import (
+    METRICS,
     STUDY,
     Column,
     Entry,
@@ -137,6 +138,20 @@ def test_a_table_that_makes_no_sense_has_no_rows(tmp_path, text):
     (tmp_path / "toys.json").write_text(text)
     assert study_entries(tmp_path / "toys.json") == []
     assert study_entries(tmp_path / "none.json") == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "spread", "written"),
+    [
+        ("reconstruction_mse", 0.0000312, "0.00003"),
+        ("frechet_distance", 0.19, "0.2"),
+        ("frechet_distance", 12.3, "10"),
+        ("recall", 0, "0"),
+        ("class_accuracy", 0.0042, "0.4%"),
+    ],
+)
+def test_a_spread_is_written_without_powers_of_ten(metric, spread, written):
+    assert METRICS[metric].write_spread(spread) == written
 
 
 def test_what_is_no_number_is_left_out():

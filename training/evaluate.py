@@ -49,6 +49,7 @@ from training.protocol import comparison_key, default_extractor, judge_extractor
 from training.selection import relabelled, split_names
 from training.settings import make_folder
 from training.subjects import Subject, subject_name, subjects, training_record
+from training.wording import spread
 
 
 def measure(
@@ -229,14 +230,14 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
         return ["measured with another extractor or other images than the record; measure anew without --check"], False
     lines, fine = [], True
     for name, value in old["metrics"].items():
-        spread = old.get("spread", {}).get(name)
-        if name not in new["metrics"] or spread is None:
+        allowed = old.get("spread", {}).get(name)
+        if name not in new["metrics"] or allowed is None:
             lines.append(f"{name}: {value} was not measured again; give the options of that time (--anomalies, --cas)")
             fine = False
             continue
         now = new["metrics"][name]
-        within = abs(now - value) <= max(spread, 1e-5 * abs(value))
-        lines.append(f"{name}: {value} ± {spread}, now {now}{'' if within else ' — OUTSIDE'}")
+        within = abs(now - value) <= max(allowed, 1e-5 * abs(value))
+        lines.append(f"{name}: {value} ± {allowed}, now {now}{'' if within else ' — OUTSIDE'}")
         fine &= within
     return lines, fine
 
@@ -257,7 +258,7 @@ def tables(records: Mapping[str, Mapping[str, Any]]) -> str:
         lines += [f"| | {' | '.join(members)} |", f"|---|{'---|' * len(members)}"]
         for key in dict.fromkeys(key for entry in members.values() for key in entry["metrics"]):
             cells = [
-                f"{entry['metrics'][key]:.4g} ± {entry['spread'][key]:.1g}" if key in entry["metrics"] else "–"
+                f"{entry['metrics'][key]:.4g}{spread(entry['spread'].get(key))}" if key in entry["metrics"] else "–"
                 for entry in members.values()
             ]
             lines.append(f"| {key} | {' | '.join(cells)} |")

@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 from accelerate import Accelerator
+from elsewhere import pretended
 from tiny_runs import DISCRIMINATOR, reset_accelerate, tiny_recipe
 from torch import nn
 
@@ -42,16 +43,16 @@ DIGITS = load_images("digits", limit=64)
 class Setup:
     """An objective with its batches, ready for updates."""
 
-    def __init__(self, kind: str = "adversarial", **changes):
+    def __init__(self, kind: str = "adversarial", device: torch.device = CPU, **changes):
         reset_accelerate()
         self.config = parse_config(tiny_recipe(kind, **changes))
         torch.manual_seed(0)
         model, discriminator = build_networks(self.config, DIGITS)
         for network in filter(None, (model, discriminator)):
-            network.to(memory_format=torch.channels_last).train()
+            network.to(device, memory_format=torch.channels_last).train()
         accelerator = Accelerator(mixed_precision=self.config.mixed_precision)
         self.objective = OBJECTIVES[kind](self.config, accelerator, model, discriminator)
-        self.batches = Batches(DIGITS, self.config.batch_size, 0, 1, 0, CPU)
+        self.batches = Batches(DIGITS, self.config.batch_size, 0, 1, 0, device)
 
     def update(self, steps: int = 2) -> dict[str, float]:
         for step in range(steps):
@@ -112,6 +113,15 @@ def test_every_objective_trains(kind, options, logged):
         shares |= {"d_real", "d_fake_before", "d_fake_after"}
     for name in logged & shares:
         assert 0 <= logs[name] <= 1, name
+
+
+@pytest.mark.parametrize(("kind", "options", "logged"), CASES, ids=lambda value: str(value)[:60])
+def test_every_objective_trains_on_another_device(kind, options, logged, monkeypatch):
+    """Nothing is left behind on the CPU, and numbers that are drawn do not depend on the device."""
+    here = Setup(kind, objective=options).update()
+    with pretended() as device:
+        monkeypatch.setattr(Accelerator, "device", device)
+        assert Setup(kind, device, objective=options).update() == pytest.approx(here, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])

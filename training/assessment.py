@@ -17,7 +17,7 @@ from genhub.errors import DataError
 from genhub.images import grid, save_png, to_uint8
 from genhub.models import GenHubClassifier, GenHubModel
 from training.classification_score import classification_scores
-from training.protocol import SPREAD, dataset_title, hardware, versions
+from training.protocol import SPREAD, dataset_title, hardware, measuring_device, versions
 from training.records import rounded
 from training.selection import without_classes
 
@@ -94,6 +94,8 @@ def seconds_per_image(model: Any) -> float:
 def assess(model: Any, reference: Reference, samples: int, cas: bool = False) -> Assessment:
     """Every figure that applies to a model, found by what it can do: classify, reconstruct, generate."""
     found = Assessment()
+    if isinstance(model, torch.nn.Module):  # a pipeline has chosen its place
+        model.to(measuring_device())
     if hasattr(model, "num_parameters"):
         found.cost["parameters"] = model.num_parameters()
     if isinstance(model, GenHubClassifier):
@@ -122,7 +124,7 @@ def assess_samples(samples: Samples, reference: Reference, found: Assessment, ca
     if fewest < metrics.MIN_IMAGES:
         found.remarks["left_out"] = f"everything about samples: {fewest} images are fewer than {metrics.MIN_IMAGES}"
         return
-    seen, real = metrics.extract(samples.images, extractor), metrics.extract(test.images, extractor)
+    seen, real = (metrics.extract(images, extractor, measuring_device()) for images in (samples.images, test.images))
     if fewest <= seen.values.shape[1]:
         found.remarks["caution"] = (
             f"{fewest} images for {seen.values.shape[1]} features: the distance comes out too high"
@@ -214,7 +216,7 @@ def record(
         "spread": SPREAD,
         **found.remarks,
         "versions": versions(),
-        "hardware": hardware(),
+        "hardware": hardware(measuring_device()),
     }
     entry: dict[str, Any] = {
         "protocol": protocol,

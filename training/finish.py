@@ -157,7 +157,7 @@ def summarize(run: Run) -> dict[str, Any]:
         "best": run.best,
         "parameters": {name: sum(p.numel() for p in n.parameters()) for name, n in run.objective.networks.items()},
         "weights": weights_kind(run.config),
-        "hardware": hardware(),
+        "hardware": hardware(run.accelerator.device),
         "processes": run.accelerator.num_processes,
         "mixed_precision": run.config.mixed_precision,
         "versions": {**versions(), "accelerate": accelerate.__version__},

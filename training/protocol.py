@@ -29,7 +29,7 @@ def find_judge(dataset: str, image_shape: tuple[int, int, int]) -> GenHubClassif
     """The bundled classifier for a dataset of this image shape, or None."""
     for info in genhub.list_models(dataset=dataset):
         if info.is_judge and info.image_shape == tuple(image_shape):
-            return GenHubClassifier.from_pretrained(info.name)
+            return GenHubClassifier.from_pretrained(info.name).to(measuring_device())
     return None
 
 
@@ -43,7 +43,7 @@ def judge_extractor(given: str) -> metrics.Extractor:
     """A classifier by bundled name, folder or Hub id. Raises LoadError."""
     folder = genhub.hub.resolve(given)
     try:
-        judge = GenHubClassifier.from_pretrained(folder)
+        judge = GenHubClassifier.from_pretrained(folder).to(measuring_device())
     except LoadError as error:
         raise LoadError(f"extractor: {error}") from error
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
@@ -61,9 +61,15 @@ def versions() -> dict[str, str]:
     return {"genhub": genhub.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def hardware() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def measuring_device() -> torch.device:
+    """Where models are measured: a GPU where there is one, of those that have the double precision of figures."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def hardware(device: torch.device) -> str:
+    """What a device is, for the records."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"
 

@@ -7,7 +7,8 @@
 
 A model's ``metrics.json`` (protocol, metrics, spread, cost) is written into its folder; ``--check`` compares with it
 instead and fails if a figure has moved by more than its spread. Several results are also printed as tables, one for
-each protocol, because figures that were measured in different ways do not stand side by side.
+each protocol, because figures that were measured in different ways do not stand side by side. Models run on a GPU where
+there is one.
 """
 
 from __future__ import annotations

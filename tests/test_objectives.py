@@ -115,8 +115,8 @@ def test_every_objective_trains(kind, options, logged):
         assert 0 <= logs[name] <= 1, name
 
 
-@pytest.mark.parametrize(("kind", "options", "logged"), CASES, ids=lambda value: str(value)[:60])
-def test_every_objective_trains_on_another_device(kind, options, logged, monkeypatch):
+@pytest.mark.parametrize(("kind", "options"), [case[:2] for case in CASES], ids=lambda value: str(value)[:60])
+def test_every_objective_trains_on_another_device(kind, options, monkeypatch):
     """Nothing is left behind on the CPU, and numbers that are drawn do not depend on the device."""
     here = Setup(kind, objective=options).update()
     with pretended() as device:

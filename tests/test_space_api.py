@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -26,6 +27,13 @@ CATALOG = read_catalog()
 @pytest.fixture(scope="module")
 def api(served):
     return Client(served.get_blocks().local_url, verbose=False, analytics_enabled=False)
+
+
+def said(served, name, *arguments):
+    """All that the server sends to who calls one of its functions, over the network."""
+    address = f"{served.get_blocks().local_url}gradio_api/call/{name}"
+    joined = httpx.post(address, json={"data": arguments}).raise_for_status()
+    return httpx.get(f"{address}/{joined.json()['event_id']}", timeout=60).text
 
 
 def view_of(dataset, **fields):
@@ -242,29 +250,19 @@ def test_the_queue_is_bounded_and_has_one_lane(served):
 
 
 def test_visitors_who_left_are_forgotten(served):
-    with TestClient(served) as web:
-        for _ in range(MAX_SESSIONS + 20):
-            joined = web.post("/gradio_api/call/models", json={"data": []})
-            with web.stream("GET", f"/gradio_api/call/models/{joined.json()['event_id']}") as answer:
-                assert "event: complete" in answer.read().decode()
+    for _ in range(MAX_SESSIONS + 20):
+        assert "event: complete" in said(served, "models")
     assert 0 < len(served.get_blocks().state_holder.session_data) <= MAX_SESSIONS
 
 
 def test_the_page_is_sent_its_parts_once(served):
-    web = TestClient(served)
-    joined = web.post("/gradio_api/call/view", json={"data": ["dataset=digits&n=2"]})
-    with web.stream("GET", f"/gradio_api/call/view/{joined.json()['event_id']}") as answer:
-        text = answer.read().decode()
+    text = said(served, "view", "dataset=digits&n=2")
     assert text.count('"galleries"') == 1
     assert "event: complete" in text
 
 
 @pytest.mark.parametrize("query", ["seed=%00&n=%ff", "=&&&=", "dataset", "x" * 9000, None, 5, {"a": 1}, ["b"]])
 def test_the_pages_own_endpoint_survives_anything(served, query):
-    web = TestClient(served)
-    joined = web.post("/gradio_api/call/view", json={"data": [query]})
-    assert joined.status_code == 200
-    with web.stream("GET", f"/gradio_api/call/view/{joined.json()['event_id']}") as answer:
-        text = answer.read().decode()
+    text = said(served, "view", query)
     assert "event: complete" in text
     assert "Traceback" not in text

@@ -247,9 +247,12 @@ def test_trackio_without_network(tmp_path):
 
 
 @pytest.fixture
-def parquet_folder(tmp_path):
+def parquet_folder(tmp_path, monkeypatch):
     """Makes folders of parquet files in the Hub's layout out of the digits."""
     import datasets
+
+    # A stream that is left waits so many seconds for threads that nobody is in the way of here.
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0, raising=False)
 
     def make(
         name: str,

@@ -96,8 +96,8 @@ def finish(run: Run) -> Path:
         (folder / "training_config.yaml").write_text(to_yaml(published), encoding="utf-8")
         (folder / "training_summary.json").write_text(summary, encoding="utf-8")
         saved = type(model).from_pretrained(folder)  # measured as published, half precision included
-        held_out = run.test_split != config.data.split  # else every image measured against is a training image
-        train = run.data if isinstance(run.data, ImageSet) and held_out else None
+        apart = run.test_split != config.data.split  # else every image measured against is a training image
+        train = run.data if isinstance(run.data, ImageSet) and apart else None
         pairs = run.folder / "closest_pairs.png"  # shows images of the dataset, so it is not published
         evaluate(
             folder,
@@ -106,7 +106,7 @@ def finish(run: Run) -> Path:
             config.evaluation_samples,
             weights_kind(config),
             run.test_split,
-            held_out=held_out,
+            held_out=apart,
             train=train,
             pairs=pairs,
         )

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,14 +63,17 @@ def few_samples(monkeypatch):
 
 
 def pair(work: Callable[[int], int], folder: Path) -> list[int]:
-    """Do ``work(rank)`` in two forks that form one process group; their exit codes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """Do ``work(rank)`` in two forks that form one process group; their exit codes.
+
+    They meet at a store of this process, as torchrun's do: a port that is only looked up here for rank 0 to open may be
+    taken by then, and rank 1 would wait for it until its time is out.
+    """
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
     def member(rank: int) -> int:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "ACCELERATE_USE_CPU": "true"}
+        os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
         return work(rank)
 
     children = [start(lambda rank=rank: member(rank), folder / f"out-{rank}.txt") for rank in range(2)]

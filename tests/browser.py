@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,33 +37,28 @@ def launch(playwright: Playwright) -> Browser:
 
 @contextmanager
 def serving(log: Path, **settings: str) -> Iterator[str]:
-    """``python app.py`` on a free port, with environment variables of its own; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", **settings}
+    """``python app.py`` on a port that Gradio finds, with environment variables of its own; yields its address."""
+    environment = {**os.environ, "GRADIO_SERVER_NAME": "127.0.0.1", "PYTHONUNBUFFERED": "1", **settings}
+    environment.pop("GRADIO_SERVER_PORT", None)
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            url = f"http://127.0.0.1:{port}/"
-            wait_for(url, server, log)
-            yield url
+            yield address(server, log)
         finally:
             server.terminate()
             server.wait(timeout=20)
 
 
-def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+def address(server: subprocess.Popen, log: Path) -> str:
+    """What Gradio prints once the server answers."""
     for _ in range(START_SECONDS * 10):
         if server.poll() is not None:
             break
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
+        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
+            return f"{found[0]}/"
+        time.sleep(0.1)
     raise AssertionError(f"the Space did not answer:\n{log.read_text()}")
 
 

@@ -467,9 +467,9 @@ def test_figures_of_different_extractors_share_no_table():
         with pytest.raises(ValueError, match="a, b: measured with different protocols"):
             require_comparable({"a": entry(), "b": other})
     text = tables({"a": entry(x=1.0), "b": entry(digest="bb", x=2.0), "c": entry(x=3.0, y=4.0)})
-    assert "| x | 1 ± 0.1 | 3 ± 0.1 |" in text
-    assert "| y | – | 4 ± 0.1 |" in text
-    assert "| x | 2 ± 0.1 |" in text
+    assert "| x | 1.0 ± 0.1 | 3.0 ± 0.1 |" in text
+    assert "| y | – | 4.0 ± 0.1 |" in text
+    assert "| x | 2.0 ± 0.1 |" in text
     lines, fine = compare(entry(x=1.0), entry(digest="bb", x=1.0))
     assert not fine
     assert "another extractor" in lines[0]
@@ -478,8 +478,8 @@ def test_figures_of_different_extractors_share_no_table():
 def test_figures_of_different_sample_counts_share_no_table():
     few, many, none = entry(samples=20, x=1.0), entry(samples=1000, x=2.0), entry(samples=0, x=3.0)
     parts = tables({"autoencoder": none, "few": few, "many": many}).split("\ntoys, test, features of judge, ")
-    assert parts[1] == "20 samples\n\n| | few | autoencoder |\n|---|---|---|\n| x | 1 ± 0.1 | 3 ± 0.1 |\n"
-    assert parts[2] == "1,000 samples\n\n| | many |\n|---|---|\n| x | 2 ± 0.1 |"
+    assert parts[1] == "20 samples\n\n| | few | autoencoder |\n|---|---|---|\n| x | 1.0 ± 0.1 | 3.0 ± 0.1 |\n"
+    assert parts[2] == "1,000 samples\n\n| | many |\n|---|---|\n| x | 2.0 ± 0.1 |"
 
 
 def test_a_figure_that_is_not_measured_again_is_no_pass():

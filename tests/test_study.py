@@ -341,7 +341,7 @@ def test_tables_keep_ours_and_theirs_apart(output):
     heads, _, *rows = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
     row = dict(zip((head.strip("| ") for head in heads), (cell.strip("| ") for cell in rows[1]), strict=True))
     assert row["system"] == "cifar10/cgan-1"
-    assert row["Fréchet distance"] == "20 ± 0.5"
+    assert row["Fréchet distance"] == "20.0 ± 0.5"
     assert (row["their FID"], row["their KID"], row["their d / g loss"]) == ("36.45", "0.0203", "0.11 / 6.623")
     assert (row["d / g loss"], row["parameters"], row["GFLOP/image"]) == ("19.5 / 2", "100", "2")
     with (output / "table.csv").open(newline="") as file:

@@ -24,7 +24,7 @@ if not __package__:  # run as a script: import from the root, not from this fold
 from training.checkpoints import write_text
 from training.metric_names import COST_NAMES, meaning
 from training.model_records import HUB_ID, MODEL_CARDS, Records, dataset_label, read_records
-from training.wording import duration, number, slug, spread, table_cell, whole, words
+from training.wording import duration, measurement, number, slug, table_cell, whole, words
 
 MARK = "<!-- rendered from the records of the run; an edited card is left as it is: {} -->"
 
@@ -214,7 +214,7 @@ def training_facts(records: Records) -> list[tuple[str, str]]:
 def metric_rows(records: Records) -> list[tuple[str, str, str]]:
     """Rows (key, meaning, value ± spread), one per recorded metric, then those of its cost that training has not."""
     rows = [
-        (key, measured_on(records, meaning(key)), f"{number(value)}{spread(records.spread.get(key))}")
+        (key, measured_on(records, meaning(key)), measurement(value, records.spread.get(key)))
         for key, value in records.metrics.items()
     ]
     return rows + [(key, COST_NAMES[key], number(value)) for key, value in records.cost.items() if key in COST_NAMES]

@@ -36,7 +36,7 @@ from training.command import exit_status
 from training.protocol import default_extractor, require_comparable
 from training.settings import make_folder
 from training.subjects import of_run
-from training.wording import file_name, spread
+from training.wording import file_name, measurement
 
 SEED = 0
 FIGURES = {  # key of a record → column
@@ -101,7 +101,7 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> str:
         cells = []
         for key in FIGURES:
             value = entry["metrics"].get(key)
-            cells.append("–" if value is None else f"{value:.3g}{spread(entry['spread'].get(key))}")
+            cells.append("–" if value is None else measurement(value, entry["spread"].get(key)))
         cost = entry["cost"]
         cells += [f"{1000 * cost['seconds_per_image']:.3g} ms", f"{cost['parameters']:,}", str(entry["steps"])]
         lines.append(f"| {name} | {' | '.join(cells)} |")

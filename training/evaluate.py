@@ -50,7 +50,7 @@ from training.protocol import comparison_key, default_extractor, judge_extractor
 from training.selection import relabelled, split_names
 from training.settings import make_folder
 from training.subjects import Subject, subject_name, subjects, training_record
-from training.wording import spread
+from training.wording import measurement
 
 
 def measure(
@@ -259,7 +259,7 @@ def tables(records: Mapping[str, Mapping[str, Any]]) -> str:
         lines += [f"| | {' | '.join(members)} |", f"|---|{'---|' * len(members)}"]
         for key in dict.fromkeys(key for entry in members.values() for key in entry["metrics"]):
             cells = [
-                f"{entry['metrics'][key]:.4g}{spread(entry['spread'].get(key))}" if key in entry["metrics"] else "–"
+                measurement(entry["metrics"][key], entry["spread"].get(key)) if key in entry["metrics"] else "–"
                 for entry in members.values()
             ]
             lines.append(f"| {key} | {' | '.join(cells)} |")

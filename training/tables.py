@@ -17,7 +17,7 @@ from training.model_records import read_json
 from training.protocol import require_comparable
 from training.results import ALARMS, count_alarms, mean_losses, read_log
 from training.settings import ConfigError
-from training.wording import spread
+from training.wording import measurement
 
 REPORTED = Path(__file__).parent / "reported.yaml"
 BOUNDS = ("floor", "ceiling")  # real training images and noise, measured like samples, in folders of these names
@@ -192,7 +192,8 @@ def rows_extractor(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def figure(row: dict[str, Any], key: str) -> str:
-    return number(row["metrics"].get(key)) + spread(row.get("spread", {}).get(key))
+    value = row["metrics"].get(key)
+    return "" if value is None else measurement(value, row["spread"].get(key))
 
 
 def losses(values: dict[str, float]) -> str:

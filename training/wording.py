@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ def table_cell(text: str) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
-def spread(value: float | None) -> str:
-    """One significant digit: a spread is itself known no better."""
-    return "" if value is None else f" ± {value:.1g}"
+def measurement(value: float, spread: float | None = None) -> str:
+    """A figure to the first digit of its spread, beyond which nothing of it is known: ``0.00620 ± 0.00003``."""
+    if not spread:
+        return f"{number(value)}{'' if spread is None else ' ± 0'}"
+    digits = max(0, -math.floor(math.log10(float(f"{spread:.1g}"))))  # rounded first: 0.096 is 0.1
+    return f"{round(value, digits) + 0.0:,.{digits}f} ± {spread:,.{digits}f}"  # 0.0: no negative zero

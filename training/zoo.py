@@ -22,12 +22,12 @@ from training.checkpoints import write_text
 from training.model_records import SHORT_NAMES, read_json
 from training.protocol import require_comparable
 from training.tables import BOUNDS
-from training.wording import duration, spread
+from training.wording import duration, measurement
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINES = {"cifar10": "cifar10/cgan-1-exponential"}  # the reports' final choice
 FIGURES = {  # recorded name → (head of its column, how it is written)
-    "frechet_distance": ("Fréchet distance ↓", "{:.3g}"),
+    "frechet_distance": ("Fréchet distance ↓", ""),  # with its spread
     "class_accuracy": ("class accuracy ↑", "{:.1%}"),
     "precision": ("precision ↑", "{:.2f}"),
     "recall": ("recall ↑", "{:.2f}"),
@@ -112,8 +112,12 @@ def table(rows: Mapping[str, Mapping[str, Any]], usual: int) -> str:
         cells = [f"{linked(name) if found['card'] else name}{fewer}"]
         for key, (_, form) in figures.items():
             value = found["metrics"].get(key)
-            error = spread(found["spread"].get(key)) if key == "frechet_distance" else ""
-            cells.append("–" if value is None else form.format(value).replace("%", " %") + error)
+            if value is None:
+                cells.append("–")
+            elif form:
+                cells.append(form.format(value).replace("%", " %"))
+            else:
+                cells.append(measurement(value, found["spread"].get(key)))
         summary, cost = found["summary"], found["cost"]
         took = duration(summary.get("train_seconds"))
         parameters = cost.get("parameters") or sum(summary.get("parameters", {}).values())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,11 +37,11 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=found, args=FLAGS)
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(log: Path, **settings: str) -> Iterator[str]:
-    """``python app.py`` on a port that Gradio finds, with environment variables of its own; yields its address."""
-    environment = {**os.environ, "GRADIO_SERVER_NAME": "127.0.0.1", "PYTHONUNBUFFERED": "1", **settings}
-    environment.pop("GRADIO_SERVER_PORT", None)
+    """``python app.py`` on a free port, with environment variables of its own; yields its address."""
+    served = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **served, **settings}
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
@@ -49,6 +51,15 @@ def serving(log: Path, **settings: str) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(timeout=20)
+
+
+def free_port() -> int:
+    """Below those that systems give to connections, one of which could take it before the server is up."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def address(server: subprocess.Popen, log: Path) -> str:

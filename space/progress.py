@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def frames_of(info: ModelInfo) -> list[Frame]:
 def keep(run: Path, info: ModelInfo) -> int:
     """Cut the grids of a run folder, and the bundled sheet, down to a few rows; returns how many moments there are."""
     folder = FOLDER / info.name
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # the moments of an earlier training
+    folder.mkdir(parents=True)
     last = steps_of(info.folder / "training_summary.json")
     steps = {int(path.stem.removeprefix("step-")): path for path in sorted((run / "grids").glob("step-*.png"))}
     sheets = [(f"step {step}", path) for step, path in steps.items() if step != last]  # at the end, as bundled

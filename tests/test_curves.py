@@ -57,7 +57,6 @@ def test_runs_of_different_judges_are_not_compared(tmp_path, capsys):
     assert curves.main([old, new]) == 2
     assert f"{old} by judge 34cd; {new} by judge 12ab" in capsys.readouterr().err
     assert curves.main([new, new]) == 0
-    assert curves.main(["cgan-cifar10", "projected-gan-cifar10"]) == 2, "the judge of CIFAR-10 was replaced in between"
 
 
 @pytest.mark.parametrize(

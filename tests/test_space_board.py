@@ -395,7 +395,11 @@ def test_the_moments_of_another_training_are_not_shown(tmp_path, monkeypatch):
     for step in (90, 100, last):
         Image.new("RGB", (342, 342), (step % 256, 0, 0)).save(run / "grids" / f"step-{step:08d}.png")
     monkeypatch.setattr(progress, "FOLDER", tmp_path / "kept")
+    earlier = tmp_path / "kept" / info.name / "step-80.png"
+    earlier.parent.mkdir(parents=True)
+    earlier.touch()
     assert progress.main([str(run)]) == 0
+    assert not earlier.exists()
     assert [frame.when for frame in frames_of(info)] == ["step 90", "step 100", "as bundled"]
     assert frames_of(info)[0].height == 3 * 34 + 2
     kept = tmp_path / "kept" / info.name / "frames.json"

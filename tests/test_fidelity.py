@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import sys
 from unittest.mock import Mock
 
 import pytest
@@ -213,6 +214,15 @@ def test_too_few_images_and_none_are_refused():
     with pytest.raises(ValueError, match="n of at least 1"):
         extract(images(0), metrics.pixel_extractor())
     assert all(math.isfinite(figure.value) for figure in fidelity(generated=points(10), real=points(10, 1)).values())
+
+
+@pytest.mark.parametrize(
+    "extractor", [judge_extractor, metrics.pixel_extractor, lambda: metrics.inception_extractor("weights.pth")]
+)
+def test_without_torch_fidelity_it_is_said_what_to_install(extractor, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(ImportError, match="pip install torch-fidelity"):
+        extractor()
 
 
 def test_features_of_different_extractors_are_not_compared():

@@ -102,6 +102,7 @@ def inception_extractor(weights: str | Path) -> Extractor:
     Raises:
         ValueError: there is no such file. What is no plain state dict of this network fails in ``extract``.
     """
+    require_torch_fidelity()
     path = Path(weights).expanduser()
     if not path.is_file():
         raise ValueError(
@@ -114,6 +115,14 @@ def inception_extractor(weights: str | Path) -> Extractor:
     return Extractor(INCEPTION, sha256, INCEPTION, ("2048", "logits_unbiased"), options)
 
 
+def require_torch_fidelity() -> None:
+    """Raises ImportError that says what to do: it is no dependency of a library that most only load models with."""
+    try:
+        import torch_fidelity  # noqa: F401
+    except ImportError as error:
+        raise ImportError("features are extracted by torch-fidelity: pip install torch-fidelity") from error
+
+
 def check_digest(sha256: str) -> None:
     if len(sha256) != 64:
         raise ValueError(f"sha256: expected the 64 hexadecimal digits of the weights' hash, got {sha256!r}")
@@ -121,6 +130,7 @@ def check_digest(sha256: str) -> None:
 
 def register(name: str, layers: tuple[str, ...], forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]) -> str:
     """Make a function of uint8 images known to torch-fidelity, once per name; the name."""
+    require_torch_fidelity()
     from torch_fidelity import FeatureExtractorBase, register_feature_extractor
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 

@@ -7,6 +7,7 @@ from statistics import mean
 
 from genhub import ModelInfo
 from space.abilities import abilities
+from space.board import METRICS
 from space.catalog import Dataset
 from space.families import Family, family_of
 from space.inference import Engine
@@ -149,13 +150,14 @@ def judge_accuracy(dataset: Dataset) -> str:
 
 
 def recorded_fact(info: ModelInfo) -> list[tuple[str, str, str]]:
-    """The figure of the model's recorded evaluation that fits its family, if there is one."""
+    """The figure of the recorded evaluation that fits the model's family, if it has one, as the leaderboard has it."""
     numbers, protocol = recorded(info)
     if info.model_class == "GenHubAE" and "reconstruction_mse" in numbers:
-        return [("Rebuilding error", f"{numbers['reconstruction_mse']:.4f}", "mean square on real images, recorded")]
+        figure = METRICS["reconstruction_mse"].form.format(numbers["reconstruction_mse"])
+        return [("Rebuilding error", figure, "mean square on real images, recorded")]
     if "frechet_distance" in numbers and "samples" in protocol:
-        remark = f"recorded, {protocol['samples']:,} images"
-        return [("Fréchet distance", f"{numbers['frechet_distance']:.3g}", remark)]
+        figure = METRICS["frechet_distance"].form.format(numbers["frechet_distance"])
+        return [("Fréchet distance", figure, f"recorded, {protocol['samples']:,} images")]
     return []
 
 

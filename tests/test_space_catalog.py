@@ -1,11 +1,13 @@
 """What the Space offers, of which family it is, and what was recorded of it."""
 
 import dataclasses
+import json
 import shutil
 
 import pytest
 
 import genhub
+from space.cards import recorded_fact
 from space.catalog import read_catalog
 from space.families import family_of, operations
 from space.records import read_record, recorded_distance
@@ -84,3 +86,19 @@ def test_a_network_that_makes_no_sense_has_no_operations(tmp_path, text):
 def test_a_damaged_record_holds_no_figures(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
     assert read_record(tmp_path / "metrics.json") == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics", "fact"),
+    [
+        ("dcgan-mnist", {"frechet_distance": 13}, ("Fréchet distance", "13.00", "recorded, 2,000 images")),
+        (
+            "ae-mnist",
+            {"reconstruction_mse": 0.02},
+            ("Rebuilding error", "0.0200", "mean square on real images, recorded"),
+        ),
+    ],
+)
+def test_a_recorded_figure_is_written_to_the_digits_of_its_column(name, metrics, fact, tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": metrics, "protocol": {"samples": 2000}}))
+    assert recorded_fact(dataclasses.replace(model(name), folder=tmp_path)) == [fact]

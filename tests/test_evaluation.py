@@ -369,7 +369,7 @@ def test_floor_and_ceiling_enclose_a_model(model_folder, capsys):
     table = out[out.index("digits, test, features of") :]
     row = next(line for line in table.splitlines() if line.startswith("| frechet_distance"))
     model, floor, ceiling = (float(cell.split(" ± ")[0]) for cell in row.strip("| ").split(" | ")[1:])
-    assert floor < model < ceiling
+    assert floor <= model < ceiling / 10  # of so few digits the model's are no further than real ones
 
 
 def test_a_folder_of_images(tmp_path, capsys):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,8 @@ import torch
 from huggingface_hub import constants
 from PIL import Image, ImageMode
 
+from genhub.columns import find_image_column, find_label_column, read_labels
+from genhub.decoding import decode, encoded, opened, read_images
 from genhub.errors import DataError, as_whole, nearest
 from genhub.hub import is_hub_id, one_line, unreachable
 from genhub.images import from_pil
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 KNOWN = {"ylecun/mnist": "mnist", "uoft-cs/cifar10": "cifar10", "digits": "digits"}
 SHUFFLE_BUFFER = 4096
-READ_AT_ONCE = 256  # rows
 OFFLINE = threading.RLock()
-MAX_CLASSES = 10_000  # more different whole numbers than that are no classes
 
 
 @dataclasses.dataclass
@@ -253,135 +251,6 @@ def without_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             datasets.enable_progress_bars()
-
-
-def find_image_column(features: dict[str, Any], given: str | None, source: str) -> str:
-    """The column that holds images, or the one given. Raises DataError."""
-    found = [name for name, feature in features.items() if is_image(feature)]
-    if given is not None:
-        require_column(features, given, "image_column", source)
-        if given not in found:
-            raise DataError(
-                f"{source}: data.image_column {given!r} holds {type_name(features[given])}, not images; "
-                f"columns with images: {', '.join(found) or 'none'}"
-            )
-        return given
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DataError(f"{source}: several columns hold images: {', '.join(found)}; choose with data.image_column")
-    kinds = ", ".join(f"{name} ({type_name(feature)})" for name, feature in features.items())
-    raise DataError(f"{source}: no column holds images; found {kinds or 'no columns'}")
-
-
-def find_label_column(features: dict[str, Any], given: str | None, streaming: bool, source: str) -> str | None:
-    """The column that holds labels, or the one given, or None. Raises DataError."""
-    found = [name for name, feature in features.items() if hasattr(feature, "names")]
-    numbers = [name for name, feature in features.items() if "int" in str(getattr(feature, "dtype", ""))]
-    if given is None:
-        if len(found) > 1:
-            raise DataError(f"{source}: several columns hold labels: {', '.join(found)}; choose with data.label_column")
-        return found[0] if found else "label" if "label" in numbers and not streaming else None
-    require_column(features, given, "label_column", source)
-    if given in found or (given in numbers and not streaming):
-        return given
-    if given in numbers:
-        raise DataError(
-            f"{source}: streaming cannot tell how many classes the numbers of {given!r} mean; "
-            "make it a ClassLabel, or leave streaming out"
-        )
-    raise DataError(
-        f"{source}: data.label_column {given!r} holds {type_name(features[given])}; "
-        "labels must be a ClassLabel or whole numbers from 0"
-    )
-
-
-def require_column(features: dict[str, Any], given: str, option: str, source: str) -> None:
-    if given not in features:
-        raise DataError(f"{source}: data.{option} {given!r} does not exist; {nearest(given, features)}")
-
-
-def is_image(feature: Any) -> bool:
-    """Images as ``datasets`` marks them, or stored the same way by another program, without the mark."""
-    return type(feature).__name__ == "Image" or (isinstance(feature, dict) and {"bytes", "path"} <= set(feature))
-
-
-def type_name(feature: Any) -> str:
-    return str(getattr(feature, "dtype", type(feature).__name__))
-
-
-def encoded(rows: Any, image_column: str) -> Any:
-    """The rows with images as the bytes of their files: decoding them here takes less than half the time."""
-    import datasets
-
-    return rows.cast_column(image_column, datasets.Image(decode=False))
-
-
-def opened(item: dict[str, Any] | None, where: str) -> Image.Image:
-    """The picture of an encoded image. Raises DataError."""
-    import datasets
-
-    if item is None or (item["bytes"] is None and item["path"] is None):
-        raise DataError(f"{where} is missing; remove the row")
-    try:
-        if item["bytes"] is not None:
-            return Image.open(io.BytesIO(item["bytes"]))
-        return datasets.Image().decode_example(item)  # from a file or an address
-    except Exception as error:
-        raise unreadable(item, where, error) from error
-
-
-def decode(item: dict[str, Any] | None, channels: int, size: int, where: str) -> torch.Tensor:
-    """One encoded image to uint8 (channels, size, size). Raises DataError."""
-    picture = opened(item, where)
-    try:
-        return from_pil(picture, channels, size)
-    except Exception as error:  # a damaged file makes PIL raise nearly anything
-        raise unreadable(item, where, error) from error
-
-
-def unreadable(item: dict[str, Any], where: str, error: Exception) -> DataError:
-    file = f" ({item['path']})" if item["path"] else ""
-    return DataError(f"{where}{file} cannot be read: {one_line(error)}; remove or replace the file")
-
-
-def read_images(rows: datasets.Dataset, column: str, channels: int, size: int, source: str) -> torch.Tensor:
-    """All images of encoded rows, uint8 (n, channels, size, size). Raises DataError."""
-    needed, present = len(rows) * channels * size * size, memory()
-    if needed > present:
-        raise DataError(
-            f"{source}: {len(rows):,} images of {size}×{size} take {needed / 2**30:.1f} GiB of {present / 2**30:.1f}; "
-            "set data.streaming, data.limit or a smaller data.image_size"
-        )
-    images = torch.empty((len(rows), channels, size, size), dtype=torch.uint8)
-    items = (item for batch in rows.select_columns([column]).iter(READ_AT_ONCE) for item in batch[column])
-    for i, item in enumerate(items):
-        images[i] = decode(item, channels, size, f"{source}: image {i}")
-    return images
-
-
-def memory() -> float:
-    """Bytes of memory that this machine has; infinite where it does not say."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else float("inf")
-
-
-def read_labels(
-    rows: datasets.Dataset, column: str | None, class_names: list[str], source: str
-) -> tuple[torch.Tensor | None, list[str]]:
-    """Labels (n,) int64 and what they mean; neither where there are none or all are hidden. Raises DataError."""
-    if column is None:
-        return None, []
-    labels = torch.tensor([-1 if label is None else label for label in rows[column]], dtype=torch.int64)
-    low, high = labels.min().item(), labels.max().item()
-    if low == high == -1:
-        return None, []
-    most = len(class_names) or MAX_CLASSES
-    if low < 0 or high >= most:
-        raise DataError(
-            f"{source}: data.label_column {column!r} has values from {low} to {high}, classes are 0…{most - 1} "
-            "(-1 marks a hidden label); choose another split or column"
-        )
-    return labels, class_names or [str(i) for i in range(high + 1)]
 
 
 def load_digits_set(split: str, image_size: int | None, channels: int, limit: int | None) -> ImageSet:

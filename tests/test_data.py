@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
-from genhub import DataError, data
+from genhub import DataError, decoding
 from genhub.data import ImageSet, StreamedSet, load_images
 from genhub.images import from_pil
 
@@ -345,7 +345,7 @@ def test_odd_options_are_refused(toys, options, message):
 
 
 def test_what_does_not_fit_into_memory_is_not_tried(toys, monkeypatch):
-    monkeypatch.setattr(data, "memory", lambda: 2**20)
+    monkeypatch.setattr(decoding, "memory", lambda: 2**20)
     message = refused(toys, image_size=1000)
     assert message.startswith("12 images of 1000×1000 take 0.0 GiB of 0.0; set data.streaming, data.limit or a smaller")
 

@@ -20,6 +20,7 @@ from tiny_runs import tiny_recipe, write_recipe
 
 import genhub
 from training import results, study
+from training.agreement import MISTAKEN, agreement
 from training.config import recipe_names
 from training.pictures import contact_sheets, draw_study
 from training.settings import ConfigError
@@ -388,6 +389,38 @@ def test_a_damaged_result_is_named(output, capsys):
     assert "cgan-1-cifar10.json" in error
 
 
+def order_of(ours: list[float], theirs: list[float | None]) -> list[dict]:
+    rows = [
+        {"system": f"cifar10/{i}", "metrics": {"frechet_distance": our}, "theirs": {"fid": their} if their else {}}
+        for i, (our, their) in enumerate(zip(ours, theirs, strict=True))
+    ]
+    return [*rows, {"system": "cifar10/cvae", "metrics": {}, "theirs": {"fid": 1.0}}]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "correlation"),
+    [([10, 20, 30, 40, 50], 1), ([50, 40, 30, 20, 10], -1), ([10, 20, 30, 50, 40], 0.9), ([10, 10, 30, 40, 50], 0.975)],
+)
+def test_the_order_of_the_reports_is_compared_with_ours(theirs, correlation):
+    ours = [1.0, 2.0, 3.0, 4.0, 500.0]
+    found = agreement(order_of(ours, theirs))
+    assert found.correlation == pytest.approx(correlation, abs=1e-3)
+    assert list(found.systems.values()) == list(zip(theirs, ours, strict=True))
+
+
+def test_an_order_needs_five_reported_figures_that_are_no_mistakes():
+    rows = order_of([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [10, 20, 30, 40, 50, None])
+    assert set(agreement(rows).systems) == {f"cifar10/{i}" for i in range(5)}
+    rows[2]["theirs"]["note"] = "range bug"
+    assert agreement(rows) is None
+
+
+def test_the_mistake_that_is_left_out_is_one_of_the_reported_notes():
+    systems = yaml.safe_load(REPORTED.read_text(encoding="utf-8"))["systems"].values()
+    assert [theirs["fid"] > 1000 for theirs in systems if theirs.get("note") == MISTAKEN] == [True] * 3
+    assert sum(theirs.get("fid", 0) > 1000 for theirs in systems) == 3
+
+
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -409,6 +442,19 @@ def test_pictures_of_a_study(tmp_path):
         first, second = (sheet.crop((200, top, sheet.width, top + sheet.height // 2)) for top in (0, sheet.height // 2))
     assert len(first.convert("L").getcolors()) > 10, "there are samples on it"
     assert first.tobytes() == second.tobytes(), "the same model, the same seed"
+
+
+def test_a_picture_of_both_orders(output):
+    study = json.loads((output / "study.json").read_text())
+    for i, name in enumerate(("dcgan-2", "dcgan-3", "dcgan-4", "wgan-2")):
+        study["systems"][f"cifar10/{name}"] = {"name": f"{name}-cifar10", "flops": 1e9}
+        finish(output, f"seed-0/{name}-cifar10", 50.0 - i)
+    (output / "study.json").write_text(json.dumps(study))
+    assert (output / "order.png") in draw_study(output, output / "runs")
+    with Image.open(output / "order.png") as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(picture.width * picture.height)}
+    assert {(31, 119, 180), (255, 127, 14), (44, 160, 44)} <= colours, "one for each of three families"
+    assert "over the 6 systems with an FID of theirs" in write_tables(output, output / "runs").read_text()
 
 
 def test_curves_are_read_as_they_were_written(tmp_path):

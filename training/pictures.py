@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import genhub
 from genhub.images import grid, save_png
+from training.agreement import agreement
 from training.results import SEED, Curves, made_by, read_curves
 from training.settings import make_folder
 from training.subjects import of_run
@@ -35,14 +36,15 @@ QUALITY = "frechet_distance"
 
 
 def draw_study(output: Path, runs: Path) -> list[Path]:
-    """``samples.png``, ``losses.png`` and ``quality.png`` of the systems with a result, the best first; their paths.
+    """``samples.png``, ``losses.png``, ``quality.png`` and ``order.png`` of the systems with a result; their paths.
 
-    A system stands there with its first seed that has what is drawn, and is left out where none has; a picture of
-    nothing is not made. Raises ConfigError.
+    The best stand first. A system stands there with its first seed that has what is drawn, and is left out where none
+    has; a picture of nothing is not made. Raises ConfigError.
     """
     systems = read_study(output)["systems"]
     samples, losses, quality = {}, {}, {}
-    for system in (row["system"] for row in collect(output, runs) if row["system"] in systems):
+    rows = collect(output, runs)
+    for system in (row["system"] for row in rows if row["system"] in systems):
         for seed in sorted(output.glob("seed-*"), reverse=True):  # so that the first that has something stays
             result = seed / f"{systems[system]['name']}.json"
             curves = read_curves(result.with_suffix(".csv"))
@@ -57,6 +59,7 @@ def draw_study(output: Path, runs: Path) -> list[Path]:
         ("samples", draw_samples, samples),
         ("losses", draw_losses, losses),
         ("quality", functools.partial(draw_quality, over="images seen"), quality),
+        ("order", draw_order, agreed.systems if (agreed := agreement(rows)) else {}),
     ):
         if drawn:
             made.append(output / f"{kind}.png")
@@ -133,6 +136,35 @@ def draw_quality(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path
     axes.set_ylabel("Fréchet distance of 2,000 samples")
     axes.legend(fontsize=9)
     save(figure, path)
+
+
+def draw_order(systems: Mapping[str, tuple[float, float]], path: Path) -> None:
+    """Their FID and our Fréchet distance of each system, ranked left and right, a line between its two places."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.24 * len(systems) + 0.8), layout="constrained")
+    axes = figure.subplots()
+    ranks = [sorted(systems, key=lambda system: systems[system][side]) for side in (0, 1)]
+    names = sorted({family(system) for system in systems})
+    for system, figures in systems.items():
+        places = [order.index(system) for order in ranks]
+        colour = f"C{names.index(family(system))}"
+        axes.plot((0, 1), places, color=colour, linewidth=1.4, marker=".")
+        for side, (align, shift) in enumerate((("right", -0.03), ("left", 0.03))):
+            value, name = f"{figures[side]:.1f}", Path(system).name
+            text = f"{value}  {name}" if side else f"{name}  {value}"
+            axes.text(side + shift, places[side], text, ha=align, va="center", fontsize=9, color=colour)
+    axes.set_xlim(-0.9, 1.9)
+    axes.set_ylim(len(systems) - 0.5, -1.8)
+    axes.text(-0.02, -1.2, "their FID", ha="right", va="center", fontsize=9, weight="bold")
+    axes.text(1.02, -1.2, "our Fréchet distance", ha="left", va="center", fontsize=9, weight="bold")
+    axes.set_axis_off()
+    save(figure, path)
+
+
+def family(system: str) -> str:
+    """``cgan`` for ``cifar10/cgan-1-cosine``."""
+    return Path(system).name.partition("-")[0]
 
 
 def save(figure: Any, path: Path) -> None:

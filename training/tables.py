@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from training.agreement import agreement
 from training.checkpoints import write_text
 from training.model_records import read_json
 from training.protocol import require_comparable
@@ -164,6 +165,7 @@ def to_markdown(rows: Sequence[dict[str, Any]], images: int) -> str:
         "by their spread: the deviation between seeds or, with one seed, the standard error of the measurement. Losses "
         "are means over the last tenth of a run. Columns marked as theirs repeat what the systems' reports say, "
         f"measured with {rows_extractor(rows)} in their own protocols; they do not compare with ours.",
+        *(["", compared] if (compared := order_compared(rows)) else []),
         "",
         "| " + " | ".join(heads + theirs) + " |",
         "|" + "---|" * len(heads + theirs),
@@ -182,6 +184,15 @@ def to_markdown(rows: Sequence[dict[str, Any]], images: int) -> str:
         cells += [losses(reported), ", ".join(notes)]
         lines.append("| " + " | ".join(cell.replace("|", "/") or "–" for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def order_compared(rows: Sequence[dict[str, Any]]) -> str | None:
+    found = agreement(rows)
+    return found and (
+        f"Their values do not compare with ours, their order does: over the {len(found.systems)} systems with an FID "
+        f"of theirs, the rank correlation of the two is {found.correlation:.2f} (Spearman; p = {found.p:.2f}): 1 "
+        "is the same order, 0 is none, and −1 the reverse."
+    )
 
 
 OWN_COLUMNS = ("extractor", "fid", "kid", "discriminator_loss", "generator_loss")

@@ -12,10 +12,12 @@ MISTAKEN = "range bug"  # what reported.yaml notes beside an FID of images that 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Attributes:
-    systems: their FID and our Fréchet distance, by system.
-    correlation: Spearman's rank correlation of the two: 1 for the same order, 0 for none, −1 for the reverse.
-    p: how probable a correlation as far from 0 is where neither order knows of the other.
+    """Two orders of the same systems.
+
+    Attributes:
+        systems: their FID and our Fréchet distance, by system.
+        correlation: Spearman's rank correlation of the two: 1 for the same order, 0 for none, −1 for the reverse.
+        p: how probable a correlation as far from 0 is where neither order knows of the other.
     """
 
     systems: Mapping[str, tuple[float, float]]

@@ -189,9 +189,9 @@ def to_markdown(rows: Sequence[dict[str, Any]], images: int) -> str:
 def order_compared(rows: Sequence[dict[str, Any]]) -> str | None:
     found = agreement(rows)
     return found and (
-        f"Their values do not compare with ours, their order does: over the {len(found.systems)} systems with an FID "
-        f"of theirs, the rank correlation of the two is {found.correlation:.2f} (Spearman; p = {found.p:.2f}): 1 "
-        "is the same order, 0 is none, and −1 the reverse."
+        f"Their order does: over the {len(found.systems)} systems with an FID of theirs, its rank correlation with our "
+        f"distance is {found.correlation:.2f} (Spearman; p = {found.p:.2f}), where 1 is the same order, 0 none, and −1 "
+        "the reverse."
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FEWEST = 5  # systems; fewer stand in the same order by chance more often than once in twenty times
+FEWEST = 5  # systems; fewer stand in one order or its reverse by chance more often than once in twenty times
 MISTAKEN = "range bug"  # what reported.yaml notes beside an FID of images that were not in the same range
 
 

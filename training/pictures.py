@@ -156,8 +156,8 @@ def draw_order(systems: Mapping[str, tuple[float, float]], path: Path) -> None:
             axes.text(side + shift, places[side], text, ha=align, va="center", fontsize=9, color=colour)
     axes.set_xlim(-0.9, 1.9)
     axes.set_ylim(len(systems) - 0.5, -1.8)
-    axes.text(-0.02, -1.2, "their FID", ha="right", va="center", fontsize=9, weight="bold")
-    axes.text(1.02, -1.2, "our Fréchet distance", ha="left", va="center", fontsize=9, weight="bold")
+    axes.text(-0.03, -1.2, "their FID", ha="right", va="center", fontsize=9, weight="bold")
+    axes.text(1.03, -1.2, "our Fréchet distance", ha="left", va="center", fontsize=9, weight="bold")
     axes.set_axis_off()
     save(figure, path)
 

@@ -23,9 +23,10 @@ IMAGES = 2000
 ALLOWED = 1.0
 
 
-def compare(recipe: str, source: str, folder: Path, repeats: int) -> dict[str, float]:
+def compare(recipe: str, source: str, folder: Path, repeats: int, precision: str) -> dict[str, float]:
     """Median seconds of one step, computed as its rows are written and as they are computed."""
-    run = Run(parse_config(read_recipe(recipe), ["--dataset", source]), Accelerator(cpu=True), folder)
+    accelerator = Accelerator(cpu=True, mixed_precision=precision)
+    run = Run(parse_config(read_recipe(recipe), ["--dataset", source]), accelerator, folder)
 
     def step() -> float:
         run.step += 1
@@ -47,19 +48,21 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--mixed-precision", choices=measuring.PRECISIONS, default="no")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     ratios = {}
     with tempfile.TemporaryDirectory() as temporary:
         source = options.dataset or generated(Path(temporary), IMAGES)
         for recipe in options.recipes:
-            medians = compare(recipe, source, Path(temporary) / "run", options.repeats)
+            medians = compare(recipe, source, Path(temporary) / "run", options.repeats, options.mixed_precision)
             ratios[recipe] = medians["written"] / medians["ours"]
             print(
                 f"{recipe}: {medians['written']:.3f} s as written, {medians['ours']:.3f} s: {ratios[recipe]:.2f} times"
             )
     least = min(ratios.values())
-    measuring.report("convolution", least, f">= {ALLOWED}", least >= ALLOWED, threads=options.threads, **ratios)
+    settings = {"threads": options.threads, "mixed_precision": options.mixed_precision}
+    measuring.report("convolution", least, f">= {ALLOWED}", least >= ALLOWED, **settings, **ratios)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300  # seconds for the Space to start
+PRECISIONS = ("no", "bf16")  # of training on CPUs, by Accelerate's names
 # As training and the Space have it. Read when torch is imported, so that this module must be imported before.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -3,8 +3,8 @@
 The plain loop is what a tutorial would write: a Dataset that decodes and transforms one image at a time, a DataLoader
 with two workers, float32, one step of the discriminator on real and on fake images, one of the generator. The other
 side is the training of this project, with everything that a run does in each step. A third side multiplies square
-matrices, as many operations as our step has in its layers: how far it is ahead of the plain loop is about what float32
-allows on this machine, whatever the code.
+matrices, as many operations as our step has in its layers: how far it is ahead of the plain loop is about what this
+machine allows at that precision, whatever the code.
 """
 
 from __future__ import annotations
@@ -140,9 +140,9 @@ class PlainLoop:
 class OurRun:
     """``training.train.Run`` without what happens between steps: grids, evaluations, checkpoints."""
 
-    def __init__(self, source: str, folder: Path) -> None:
+    def __init__(self, source: str, folder: Path, precision: str) -> None:
         config = parse_config(read_recipe(RECIPE), ["--dataset", source])
-        self.run = Run(config, Accelerator(cpu=True), folder)
+        self.run = Run(config, Accelerator(cpu=True, mixed_precision=precision), folder)
 
     def advance(self, steps: int) -> None:
         run = self.run
@@ -157,10 +157,10 @@ class OurRun:
 class Products:
     """Products of square matrices in place of the training steps of a run."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, precision: str) -> None:
         operations = step_flops(run.config, run.data) * BATCH
         self.count = round(operations / (2 * SIDE**3))
-        self.matrices = torch.randn(2, SIDE, SIDE)
+        self.matrices = torch.randn(2, SIDE, SIDE, dtype=torch.bfloat16 if precision == "bf16" else None)
 
     def advance(self, steps: int) -> None:
         for _ in range(steps * self.count):
@@ -205,13 +205,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4, help="of each side per repeat")
     parser.add_argument("--threads", type=int, help="torch's own choice by default")
+    parser.add_argument("--mixed-precision", choices=measuring.PRECISIONS, default="no", help="of our run")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         source = options.dataset or generated(Path(temporary), options.images)
-        plain, ours = PlainLoop(read_pictures(source)), OurRun(source, Path(temporary) / "run")
-        products = Products(ours.run)
+        precision = options.mixed_precision
+        plain, ours = PlainLoop(read_pictures(source)), OurRun(source, Path(temporary) / "run", precision)
+        products = Products(ours.run, precision)
         cpu: dict[str, list[float]] = {"plain": [], "ours": [], "products": []}
 
         def step_seconds(name: str, advance: Callable[[int], None]) -> float:
@@ -246,6 +248,7 @@ def main() -> None:
         cpu_ratio=cpu_ratio,
         ours_cpu_seconds_per_step=statistics.median(cpu["ours"]),
         dataset="given" if options.dataset else "generated",
+        mixed_precision=precision,
         threads=torch.get_num_threads(),
         repeats=options.repeats,
     )

@@ -30,6 +30,8 @@ from torch import nn
 MAX_POSITIONS = 4
 IMAGES_PER_POSITION = 4
 
+DTYPES = (torch.float32, torch.bfloat16)
+
 Pair = tuple[int, int]
 
 AS_WRITTEN = ContextVar("as_written", default=False)
@@ -43,8 +45,9 @@ class Conv2d(nn.Conv2d):
         small = convolved(x.shape[2:], self.kernel_size, self.stride, self.padding)
         if not pays(x, weight, small):
             return self._conv_forward(x, weight, self.bias)
+        x, weight, bias = autocast(x, weight, self.bias)
         y = Convolve.apply(x, weight, self.stride, self.padding)
-        return y if self.bias is None else y + self.bias[:, None, None]
+        return y if bias is None else y + bias[:, None, None]
 
     def of_enlarged(self, x: torch.Tensor, factor: int) -> torch.Tensor:
         """What ``forward`` gives for ``x`` with each pixel repeated ``factor`` times both ways, without making that.
@@ -65,8 +68,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)
         sides = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, self.output_padding, strict=True)
         large = [(side - 1) * stride - 2 * pad + kernel + extra for side, kernel, stride, pad, extra in sides]
+        x, weight, bias = autocast(x, weight, self.bias)
         y = Spread.apply(x, weight, self.stride, self.padding, large)
-        return y if self.bias is None else y + self.bias[:, None, None]
+        return y if bias is None else y + bias[:, None, None]
 
 
 @contextmanager
@@ -83,7 +87,17 @@ def plain(x: torch.Tensor) -> bool:
     """Whether a second way was measured for such a map, and is wanted. Compilers work with torch's own kernels only."""
     if torch.compiler.is_compiling() or AS_WRITTEN.get():
         return False
-    return x.device.type == "cpu" and x.dtype == torch.float32
+    return x.device.type == "cpu" and precision(x) in DTYPES
+
+
+def precision(x: torch.Tensor) -> torch.dtype:
+    """What torch's own layers would compute in."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
+def autocast(*tensors: torch.Tensor | None) -> list[torch.Tensor | None]:
+    """The tensors as torch's own layers would take them. Autocast knows nothing of the functions below."""
+    return [None if tensor is None else tensor.to(precision(tensor)) for tensor in tensors]
 
 
 def convolved(large: Sequence[int], kernel: Sequence[int], stride: Pair, padding: Pair) -> list[int]:
@@ -93,9 +107,9 @@ def convolved(large: Sequence[int], kernel: Sequence[int], stride: Pair, padding
 
 
 def pays(x: torch.Tensor, weight: torch.Tensor, small: Sequence[int]) -> bool:
-    """Whether matrix products are possible and pay. Autocast works with torch's own kernels only."""
+    """Whether matrix products are possible and pay."""
     positions = small[0] * small[1]
-    possible = plain(x) and weight.dtype == x.dtype and x.dim() == 4 and not torch.is_autocast_enabled("cpu")
+    possible = plain(x) and precision(weight) == precision(x) and x.dim() == 4
     return possible and positions <= MAX_POSITIONS and len(x) >= IMAGES_PER_POSITION * positions
 
 

@@ -1,5 +1,7 @@
 """The fast way of convolving small maps gives what torch's layers give, to the second derivative."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -62,6 +64,22 @@ def test_transposed_convolution_is_torchs(kernel, stride, padding, extra, size, 
     require_same(*layers, torch.randn(6, 3, *size).contiguous(memory_format=layout))
 
 
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("kind", "torchs"), [(Conv2d, nn.Conv2d), (ConvTranspose2d, nn.ConvTranspose2d)])
+def test_half_precision_is_as_exact_as_torchs(kind, torchs):
+    torch.manual_seed(0)
+    layer, theirs = (cls(8, 8, 4, 2, 1) for cls in (kind, torchs))
+    theirs.load_state_dict(layer.state_dict())
+    x = torch.randn(16, 8, 4, 4)
+    exact = derivatives(copy.deepcopy(theirs).double(), x.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        pairs = zip(derivatives(layer, x), derivatives(theirs, x), exact, strict=True)
+    for got, usual, right in pairs:
+        assert got.dtype == usual.dtype
+        error, usual_error = ((found - right).square().mean().sqrt() for found in (got, usual))
+        assert error <= 2 * usual_error
+
+
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
 @pytest.mark.parametrize("n", [2, 16])  # torch's way and ours
 def test_spectral_norm_takes_one_step_at_each_use(kind, n):
@@ -73,7 +91,7 @@ def test_spectral_norm_takes_one_step_at_each_use(kind, n):
     assert len(steps) == 1
 
 
-def test_fast_way_is_for_large_batches_of_small_maps_in_plain_float32(monkeypatch):
+def test_fast_way_is_for_large_batches_of_small_maps_in_common_precisions(monkeypatch):
     taken = []
     monkeypatch.setattr(convolution, "Convolve", type("", (), {"apply": lambda x, *_: taken.append(x) or x}))
     layer = Conv2d(3, 3, 3, 1, 1)
@@ -81,10 +99,14 @@ def test_fast_way_is_for_large_batches_of_small_maps_in_plain_float32(monkeypatc
     assert len(taken) == 1
     layer(torch.randn(15, 3, 2, 2))
     layer(torch.randn(256, 3, 2, 3))
+    with torch.autocast("cpu", torch.float16):
+        layer(torch.randn(16, 3, 2, 2))
+    copy.deepcopy(layer).double()(torch.randn(16, 3, 2, 2).double())
+    assert len(taken) == 1
     with torch.autocast("cpu", torch.bfloat16):
         layer(torch.randn(16, 3, 2, 2))
-    layer.double()(torch.randn(16, 3, 2, 2).double())
-    assert len(taken) == 1
+    layer.bfloat16()(torch.randn(16, 3, 2, 2).bfloat16())
+    assert [x.dtype for x in taken] == [torch.float32, torch.bfloat16, torch.bfloat16]
 
 
 DOUBLED = [

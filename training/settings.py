@@ -173,7 +173,7 @@ class TrainConfig:
             that a step takes, but of an adversarial objective only what its critic takes.
         clip_norm: largest gradient norm; 0 does not clip.
         ema: decay of the averaged weights, which are what is saved; 0 keeps none.
-        mixed_precision: ``no``, ``bf16`` or ``fp16``, by Accelerate.
+        mixed_precision: ``no``, ``bf16`` or ``fp16``, by Accelerate. CPUs that have bf16 instructions gain by it, too.
         compile: use torch.compile.
         threads: CPU threads per process; None shares the cores that this machine grants among its processes.
         seed: of everything: initial weights, order, noise, augmentation.

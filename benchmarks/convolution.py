@@ -16,7 +16,7 @@ sys.path.insert(0, str(measuring.ROOT))
 
 from genhub.convolution import as_written
 from training.config import parse_config, read_recipe
-from training.train import Run
+from training.run import Run
 
 RECIPES = ("cifar10/cgan-1", "cifar10/dcgan-3", "cifar10/dcgan-1", "cifar10/cgan-0")
 IMAGES = 2000

@@ -31,7 +31,7 @@ sys.path.insert(0, str(measuring.ROOT))
 
 from training.config import parse_config, read_recipe
 from training.costs import step_flops
-from training.train import Run
+from training.run import Run
 
 ALLOWED = 2.0
 RECIPE = "cifar10/cgan-1"
@@ -138,7 +138,7 @@ class PlainLoop:
 
 
 class OurRun:
-    """``training.train.Run`` without what happens between steps: grids, evaluations, checkpoints."""
+    """``training.run.Run`` without what happens between steps: grids, evaluations, checkpoints."""
 
     def __init__(self, source: str, folder: Path, precision: str) -> None:
         config = parse_config(read_recipe(RECIPE), ["--dataset", source])

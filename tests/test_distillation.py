@@ -12,7 +12,7 @@ from tiny_runs import read_log, reset_accelerate, run, tiny_recipe
 
 import genhub
 import training.finish
-import training.train
+import training.run
 from genhub import GenHubDiffusion
 from genhub.data import load_images
 from genhub.models.diffusion import levels
@@ -28,7 +28,7 @@ CALM = {"clip_sample": False}
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
-    monkeypatch.setattr(training.train, "PROBE", 40)
+    monkeypatch.setattr(training.run, "PROBE", 40)
     monkeypatch.setattr(training.finish, "SAMPLES", 40)
 
 

@@ -27,7 +27,7 @@ from torch import nn
 
 import training.finish
 import training.objectives
-import training.train
+import training.run
 from training.distributed import synchronize_batch_norm
 from training.launch import missing_processes, start_missing_processes
 from training.settings import ConfigError
@@ -58,7 +58,7 @@ def recipe(batch_size: int, **changes) -> dict:
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
-    monkeypatch.setattr(training.train, "PROBE", 40)
+    monkeypatch.setattr(training.run, "PROBE", 40)
     monkeypatch.setattr(training.finish, "SAMPLES", 40)
 
 
@@ -103,7 +103,7 @@ def numbers(folder: Path) -> list[dict[str, float]]:
 def two_processes(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.train, "PROBE", 40)
+        patch.setattr(training.run, "PROBE", 40)
         patch.setattr(training.finish, "SAMPLES", 40)
         assert pair(lambda rank: run(folder, recipe(8)), folder) == [0, 0], said(folder)
     return folder / "tiny"
@@ -119,7 +119,7 @@ def test_two_processes_are_one_of_the_doubled_batch(tmp_path, two_processes):
 
 def test_without_synchronised_batch_norm_they_are_not(tmp_path, two_processes, monkeypatch):
     """What the comparison above can see."""
-    monkeypatch.setattr(training.train, "synchronize_batch_norm", lambda network: None)
+    monkeypatch.setattr(training.run, "synchronize_batch_norm", lambda network: None)
     assert pair(lambda rank: run(tmp_path, recipe(8)), tmp_path) == [0, 0], said(tmp_path)
     with pytest.raises(AssertionError):
         assert_close_run(two_processes, tmp_path / "tiny")
@@ -159,7 +159,7 @@ def test_one_process_continues_for_two(tmp_path, two_processes):
 
 def test_a_budget_of_time_gives_both_the_same_rates(tmp_path, monkeypatch):
     """Clocks differ between processes; here those of the ranks are an hour apart."""
-    shared = training.train.Run.shared
+    shared = training.run.Run.shared
 
     def late(self, mine):
         return shared(self, mine + 0.5 * self.accelerator.process_index)
@@ -169,9 +169,9 @@ def test_a_budget_of_time_gives_both_the_same_rates(tmp_path, monkeypatch):
         save_file({k: v.contiguous() for k, v in self.objective.networks["model"].state_dict().items()}, path)
         save(self)
 
-    save = training.train.Run.save
-    monkeypatch.setattr(training.train.Run, "shared", late)
-    monkeypatch.setattr(training.train.Run, "save", keep)
+    save = training.run.Run.save
+    monkeypatch.setattr(training.run.Run, "shared", late)
+    monkeypatch.setattr(training.run.Run, "save", keep)
     timed = recipe(8, max_steps=None, max_minutes=0.02, schedule={"name": "cosine"})
     assert pair(lambda rank: run(tmp_path, timed), tmp_path) == [0, 0], said(tmp_path)
     ours, theirs = (load_file(tmp_path / f"weights-{rank}") for rank in range(2))

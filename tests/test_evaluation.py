@@ -27,6 +27,7 @@ from training.classification_score import classification_scores
 from training.config import parse_config
 from training.evaluate import compare, evaluate, main, tables
 from training.protocol import require_comparable
+from training.selection import without_classes
 from training.settings import ConfigError
 from training.subjects import read_samples
 
@@ -249,7 +250,7 @@ def test_a_run_can_leave_a_class_out(tmp_path):
     for names, message in ((["three"], "no class 'three'"), ([str(i) for i in range(10)], "no image is left")):
         config = parse_config(tiny_recipe("autoencoder", data={"exclude_classes": names}))
         with pytest.raises(ConfigError, match=message):
-            training.train.without_classes(load_images("digits"), config.data.exclude_classes)
+            without_classes(load_images("digits"), config.data.exclude_classes)
     assert run(tmp_path, tiny_recipe(data=data)) == 2, "a conditional model"
 
 

@@ -11,7 +11,7 @@ from tiny_pipelines import LENGTH, TEXTS, tokenizer
 from tiny_runs import last_checkpoint, read_log, run, tiny_recipe, without_clock
 from transformers import CLIPTokenizer
 
-import training.train
+import training.run
 from genhub import DataError, GenHubStableDiffusion
 from genhub.data import load_images
 from genhub.images import resized
@@ -50,7 +50,7 @@ PIPELINE = {
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
-    monkeypatch.setattr(training.train, "PROBE", 40)
+    monkeypatch.setattr(training.run, "PROBE", 40)
 
 
 def first_stage(**changes) -> dict:
@@ -70,7 +70,7 @@ def stages(tmp_path_factory) -> Path:
     """Runs of both stages: ``first`` and ``second``."""
     folder = tmp_path_factory.mktemp("stages")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.train, "PROBE", 40)
+        patch.setattr(training.run, "PROBE", 40)
         assert run(folder, first_stage()) == 0
         assert run(folder, second_stage(folder / "first" / "final")) == 0
     return folder

@@ -21,8 +21,8 @@ from training.networks import build_networks, load_classifier
 from training.objectives import reconstruction_error
 from training.optimization import schedule_factor
 from training.records import spread
+from training.run import OBJECTIVES
 from training.settings import ConfigError, ScheduleConfig
-from training.train import OBJECTIVES
 
 CPU = torch.device("cpu")
 ROOT_HALF = math.sqrt(0.5)

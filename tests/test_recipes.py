@@ -18,9 +18,9 @@ from genhub.prompts import PROMPTS
 from training.augment import augment, cutmix, sharpen
 from training.batches import Noise
 from training.config import parse_config, read_recipe, recipe_names
+from training.run import Run
 from training.selection import find_outliers, select
 from training.settings import ConfigError, DataConfig
-from training.train import Run
 
 SHAPES = {"ylecun/mnist": ("L", 28), "uoft-cs/cifar10": ("RGB", 32), "art": ("RGB", 40)}
 

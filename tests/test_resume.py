@@ -20,10 +20,11 @@ import training.checkpoints
 import training.finish
 import training.objectives
 import training.records
+import training.run
 import training.train
 from training.checkpoints import CheckpointError, Checkpoints, write_folder, write_text
 from training.command import exit_status
-from training.runs import claimed
+from training.folders import claimed
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = 20
@@ -43,7 +44,7 @@ RECIPE = tiny_recipe(
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
-    monkeypatch.setattr(training.train, "PROBE", 40)
+    monkeypatch.setattr(training.run, "PROBE", 40)
     monkeypatch.setattr(training.finish, "SAMPLES", 40)
 
 
@@ -51,7 +52,7 @@ def few_samples(monkeypatch):
 def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.train, "PROBE", 40)
+        patch.setattr(training.run, "PROBE", 40)
         patch.setattr(training.finish, "SAMPLES", 40)
         assert leg(folder, first=True) == 0, (folder / "out.txt").read_text()
     return folder / "tiny"
@@ -231,7 +232,7 @@ def test_second_interrupt_acts_at_once(tmp_path):
     assert forked(work, tmp_path / "out.txt") == -signal.SIGTERM
 
 
-@pytest.mark.parametrize(("place", "begun"), [("load_images", False), ("finish", True)])
+@pytest.mark.parametrize(("place", "begun"), [("Run", False), ("finish", True)])
 def test_interrupt_outside_of_the_loop_is_one_line(tmp_path, monkeypatch, capsys, place, begun):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt

@@ -8,8 +8,8 @@ import optuna
 import pytest
 from tiny_runs import reset_accelerate, tiny_recipe, write_recipe
 
+import training.run
 import training.search as search
-import training.train
 from training.alarms import Diverged
 from training.config import parse_config, read_recipe
 
@@ -17,7 +17,7 @@ from training.config import parse_config, read_recipe
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     reset_accelerate()
-    monkeypatch.setattr(training.train, "PROBE", 20)
+    monkeypatch.setattr(training.run, "PROBE", 20)
     monkeypatch.setattr(search, "BATCH_SIZES", (8, 16))
 
 

@@ -20,6 +20,7 @@ import genhub
 import training.evaluate
 import training.finish
 import training.objectives
+import training.run
 import training.train
 from genhub import GenHubCGAN, GenHubDiscriminator
 from genhub.data import load_images
@@ -37,7 +38,7 @@ CRITIC = {"discriminator/config.json", "discriminator/model.safetensors"}
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
-    monkeypatch.setattr(training.train, "PROBE", 40)
+    monkeypatch.setattr(training.run, "PROBE", 40)
     monkeypatch.setattr(training.finish, "SAMPLES", 40)
 
 
@@ -108,7 +109,7 @@ def test_saved_are_the_best_averaged_weights(tmp_path, monkeypatch):
         averages.append({key: value.clone() for key, value in model.state_dict().items()})
         return {"frechet_distance": next(values)}
 
-    monkeypatch.setattr(training.train, "measure", measure)
+    monkeypatch.setattr(training.run, "measure", measure)
     assert run(tmp_path, tiny_recipe(max_steps=6, ema=0.9, optimizer={"lr": 0.01})) == 0
     saved = genhub.load(tmp_path / "tiny" / "final").state_dict()
     for key, value in averages[0].items():
@@ -435,7 +436,7 @@ def test_loss_that_is_no_number_is_logged_as_null(tmp_path, monkeypatch, capsys)
 
 
 def test_collapse_is_said_and_logged(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training.train, "samples", lambda *arguments: torch.full((10, 1, 8, 8), 9, dtype=torch.uint8))
+    monkeypatch.setattr(training.run, "samples", lambda *arguments: torch.full((10, 1, 8, 8), 9, dtype=torch.uint8))
     assert run(tmp_path, tiny_recipe()) == 0
     assert "warning: step 2: mode collapse: images differ by 0.000" in capsys.readouterr().err
     assert any("mode collapse" in record.get("alarm", "") for record in read_log(tmp_path / "tiny"))

@@ -13,8 +13,8 @@ from genhub.convolution import as_written
 from genhub.data import ImageSet
 from training.batches import Batches
 from training.networks import build_networks
+from training.run import OBJECTIVES
 from training.settings import TrainConfig
-from training.train import OBJECTIVES
 
 AT_ONCE = 8  # images in the counted step; the count per image hardly depends on it
 

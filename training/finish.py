@@ -27,7 +27,7 @@ from training.selection import relabelled, split_names
 from training.settings import TrainConfig, to_yaml
 
 if TYPE_CHECKING:
-    from training.train import Run
+    from training.run import Run
 
 
 def held_out(config: TrainConfig, data: ImageSet | StreamedSet, labelled: bool) -> tuple[ImageSet, str, str]:

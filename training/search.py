@@ -32,11 +32,11 @@ from training.checkpoints import CheckpointError, write_text
 from training.command import exit_status
 from training.config import parse_config, read_recipe
 from training.model_records import read_json
+from training.process import set_threads
 from training.results import read_log
-from training.runs import set_threads
+from training.run import Run
 from training.settings import ConfigError, TrainConfig, make_folder, to_yaml
 from training.study import alone
-from training.train import Run
 
 if TYPE_CHECKING:
     import optuna

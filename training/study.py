@@ -42,12 +42,13 @@ from training.checkpoints import write_text
 from training.command import exit_status
 from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
+from training.folders import LOCK
 from training.pictures import contact_sheets, draw_study
+from training.process import cores, interruption
 from training.results import write_result
-from training.runs import LOCK, cores, interruption
+from training.run import READING
 from training.settings import ConfigError, TrainConfig, make_folder
 from training.tables import BOUNDS, read_study, write_tables
-from training.train import READING
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIED = ("autoencoder", "vae", "vae_gan", "adversarial")  # objectives of what the name of a folder stands for

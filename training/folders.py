@@ -1,17 +1,14 @@
-"""Run folders: where a run lies, what continues it, and how it ends early."""
+"""Run folders: where a run lies, what continues it, and who works in it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
-import os
 import shutil
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 from training.config import DEFAULT_RECIPE, parse_config, read_recipe, recipe_names
@@ -104,46 +101,3 @@ def newest_folder(config: TrainConfig) -> str:
     if not found:
         raise ConfigError(f"--resume: no run of {config.name!r} in {parent}; leave --resume out to start one")
     return str(max(found, key=lambda path: (path / "config.yaml").stat().st_mtime_ns))
-
-
-def set_threads(config: TrainConfig) -> None:
-    """Use the CPU cores that this process is granted.
-
-    ``accelerate launch`` sets OMP_NUM_THREADS to 1 unless told otherwise, which would leave all other cores idle; any
-    other value is a choice of the user's.
-    """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    elif os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class interruption(contextlib.AbstractContextManager):
-    """Turns Ctrl-C and SIGTERM into a flag, so that a run ends between two steps with a checkpoint.
-
-    A second one acts at once, as if this did not exist.
-    """
-
-    def __enter__(self) -> interruption:
-        self.flag = False
-        self.previous = {s: signal.signal(s, self.raise_flag) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def raise_flag(self, *_: object) -> None:
-        self.flag = True
-        self.restore()
-
-    def is_set(self) -> bool:
-        return self.flag
-
-    def restore(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-    def __exit__(self, *_: object) -> None:
-        self.restore()

@@ -10,7 +10,7 @@ from PIL import Image
 from genhub import GenHubCGAN, GenHubDiffusion, GenHubGAN
 from genhub.data import load_images
 from training.compare import main
-from training.wording import file_name
+from training.wording import file_name, measurement
 
 DIGITS = load_images("digits", limit=64)
 GREY = {"image_size": 8, "channels": 1, "class_names": DIGITS.class_names}
@@ -42,7 +42,7 @@ def test_page_records_and_sheets(models, tmp_path, capsys):
     text = (tmp_path / "digits.md").read_text()
     for name, entry in records.items():
         assert f"| {name} | " in text
-        assert f"{entry['metrics']['frechet_distance']:.3g} ±" in text
+        assert measurement(entry["metrics"]["frechet_distance"], entry["spread"]["frechet_distance"]) in text
         assert f"{entry['cost']['parameters']:,}" in text
     for label in DIGITS.class_names:
         assert f"({'digits'}/{label}.png)" in text

@@ -19,7 +19,7 @@ from PIL import Image
 from tiny_runs import tiny_recipe, write_recipe
 
 import genhub
-from training import results, study
+from training import pictures, results, study
 from training.agreement import MISTAKEN, agreement
 from training.config import recipe_names
 from training.pictures import contact_sheets, draw_study
@@ -443,6 +443,20 @@ def test_pictures_of_a_study(tmp_path):
         first, second = (sheet.crop((200, top, sheet.width, top + sheet.height // 2)) for top in (0, sheet.height // 2))
     assert len(first.convert("L").getcolors()) > 10, "there are samples on it"
     assert first.tobytes() == second.tobytes(), "the same model, the same seed"
+
+
+def test_quality_is_drawn_of_every_seed(tmp_path, monkeypatch):
+    systems = {f"digits/{name}": {"name": name, "flops": 1e9} for name in ("cgan-digits", "other")}
+    (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems}))
+    for run in ("seed-0/cgan-digits", "seed-1/cgan-digits", "seed-0/other"):
+        finish(tmp_path, run, 3.0, probe_frechet_distance=3.0)
+    drawn = {}
+    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.update({path.name: figure}))
+    draw_study(tmp_path, tmp_path / "runs")
+    axes, legend = drawn["quality.png"].axes[0], drawn["quality.png"].legends[0]
+    first, second, other = (line.get_color() for line in axes.lines)
+    assert first == second != other
+    assert [text.get_text() for text in legend.texts] == ["cgan-digits", "other"]
 
 
 def test_a_picture_of_both_orders(output):

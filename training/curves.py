@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         require_one_judge(curves)
         print(table(curves))
         if options.output:
-            points = {name: [(p.minutes, p.frechet_distance) for p in found] for name, found in curves.items()}
+            points = {name: [[(p.minutes, p.frechet_distance) for p in found]] for name, found in curves.items()}
             make_folder(options.output.parent, "--output")
             draw_quality(points, options.output, "minutes of training")
     except (ValueError, OSError) as error:

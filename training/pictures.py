@@ -38,8 +38,8 @@ QUALITY = "frechet_distance"
 def draw_study(output: Path, runs: Path) -> list[Path]:
     """``samples.png``, ``losses.png``, ``quality.png`` and ``order.png`` of the systems with a result; their paths.
 
-    The best stand first. A system stands there with its first seed that has what is drawn, and is left out where none
-    has; a picture of nothing is not made. Raises ConfigError.
+    The best stand first. A system stands there with its first seed that has what is drawn, in ``quality.png`` with all
+    of them, and is left out where none has; a picture of nothing is not made. Raises ConfigError.
     """
     systems = read_study(output)["systems"]
     samples, losses, quality = {}, {}, {}
@@ -52,8 +52,8 @@ def draw_study(output: Path, runs: Path) -> list[Path]:
                 samples[system] = result.with_suffix(".png")
             if set(curves) & set(DRAWN):
                 losses[system] = curves
-            if QUALITY in curves:
-                quality[system] = curves[QUALITY]
+            if curves.get(QUALITY):
+                quality.setdefault(system, []).append(curves[QUALITY])
     made = []
     for kind, draw, drawn in (
         ("samples", draw_samples, samples),
@@ -113,28 +113,30 @@ def axes_legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
     return list(found.values()), list(found)
 
 
-def draw_quality(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path, over: str) -> None:
+def draw_quality(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]], path: Path, over: str) -> None:
     """The probe's Fréchet distance ``over`` what the points' first numbers are; the best systems have a colour.
 
-    ``curves`` is ordered, the best first.
+    ``curves`` is ordered, the best first, and has a curve for each of a system's seeds.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    curves = {system: points for system, points in curves.items() if points}
-    for place, (system, points) in enumerate(curves.items()):
+    for place, (system, seeds) in enumerate(curves.items()):
         leading = place < HIGHLIGHTED
-        style = {"label": Path(system).name, "linewidth": 1.8} if leading else {"color": "#bbbbbb", "linewidth": 0.7}
-        axes.plot(*zip(*points, strict=True), marker=".", zorder=2 if leading else 1, **style)
+        style = {"color": f"C{place}", "linewidth": 1.4} if leading else {"color": "#bbbbbb", "linewidth": 0.7}
+        for points in seeds:
+            (line,) = axes.plot(*zip(*points, strict=True), marker=".", zorder=2 if leading else 1, **style)
+        if leading:
+            line.set_label(Path(system).name)
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         ticks("{x:g}")  # not as powers of ten
     axes.set_xlabel(over)
     axes.set_ylabel("Fréchet distance of 2,000 samples")
-    axes.legend(fontsize=9)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9)
     save(figure, path)
 
 

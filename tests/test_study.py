@@ -445,7 +445,7 @@ def test_pictures_of_a_study(tmp_path):
     assert first.tobytes() == second.tobytes(), "the same model, the same seed"
 
 
-def test_quality_is_drawn_of_every_seed(tmp_path, monkeypatch):
+def test_quality_is_drawn_of_every_seed(tmp_path, monkeypatch, no_images):
     systems = {f"digits/{name}": {"name": name, "flops": 1e9} for name in ("cgan-digits", "other")}
     (tmp_path / "study.json").write_text(json.dumps({"images": 64, "systems": systems}))
     for run in ("seed-0/cgan-digits", "seed-1/cgan-digits", "seed-0/other"):

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -371,7 +372,8 @@ def test_what_is_measured_anew_stands_in_results_and_table(output, monkeypatch):
             (Path(words[-1]) / "metrics.json").write_text(json.dumps(record))
         return subprocess.CompletedProcess(words, 0, "", "")
 
-    monkeypatch.setattr(study.subprocess, "run", evaluate)
+    ours = SimpleNamespace(**vars(subprocess) | {"run": evaluate})  # matplotlib, too, may start a program meanwhile
+    monkeypatch.setattr(study, "subprocess", ours)
     assert study.main(["--evaluate-only", "--output", str(output), "--dataset", "digits"]) == 0
     measured = ["--dataset", "digits", "final", "--output", "final"]
     bounds = [["--dataset", "digits", f"--{name}", "--output", name] for name in ("floor", "ceiling")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,7 @@ def load_images(
     channels: int | None = None,
     limit: int | None = None,
     streaming: bool = False,
+    repeats: Sequence[int] = (),
 ) -> ImageSet | StreamedSet:
     """Read a dataset.
 
@@ -125,6 +126,7 @@ def load_images(
             centre-cropped to a square and resized.
         limit: only the first so many, of each set.
         streaming: return a ``StreamedSet`` that never holds the whole set.
+        repeats: of joined sets, how often each one's images come; where left out, each once.
 
     Raises:
         DataError: the source cannot be reached or read, or lacks the split, the column or any image.
@@ -140,7 +142,10 @@ def load_images(
     if "+" in source and not typed_path(source, DataError).exists():
         columns = {"image_column": image_column, "label_column": label_column}
         shape = {"image_size": image_size, "channels": channels}
-        return joined(source.split("+"), split=split, limit=limit, streaming=streaming, **columns, **shape)
+        how = {"split": split, "limit": limit, "streaming": streaming}
+        return joined(source.split("+"), repeats, **how, **columns, **shape)
+    if repeats:
+        raise DataError(f"repeats: are for sets joined by '+', {source} is one; leave it out")
     if source == "digits":
         if streaming:
             raise DataError("digits: is in memory already; leave streaming out")
@@ -167,13 +172,17 @@ def load_images(
     return ImageSet(read_images(rows, image_column, channels, size, source), labels, class_names, **described)
 
 
-def joined(sources: list[str], *, streaming: bool, **options: Any) -> ImageSet:
+def joined(sources: list[str], repeats: Sequence[int], *, streaming: bool, **options: Any) -> ImageSet:
     """Several sets as one, the classes of each after those of the one before. Raises DataError."""
     if streaming:
         raise DataError(f"{'+'.join(sources)}: joined sets are read into memory; leave streaming out")
+    repeats = list(repeats) or [1] * len(sources)
+    if len(repeats) != len(sources) or any((as_whole(times) or 0) < 1 for times in repeats):
+        raise DataError(f"repeats: expected {len(sources)} whole numbers, one per set and at least 1, got {repeats}")
     sets: list[ImageSet] = []
-    for source in sources:
-        sets.append(load_images(source, **options))
+    for source, times in zip(sources, repeats, strict=True):
+        read = load_images(source, **options)
+        sets.append(read.subset(torch.arange(len(read)).repeat(times)))
         channels, size, _ = sets[0].image_shape
         options |= {"channels": channels, "image_size": size}
     names = [name for part in sets for name in part.class_names]

@@ -181,6 +181,14 @@ def test_captions_are_needed(stages, tmp_path, capsys):
     assert joined.images.shape == (1516, 3, 8, 8)
     assert joined.labels[1499:].tolist() == [load_images("digits").labels[-1].item(), *[10] * 8, *[11] * 8]
     assert joined.name == "digits+pets"
+    repeated = load_images(f"digits+{tmp_path / 'pets'}", channels=3, repeats=[1, 3])
+    assert torch.equal(repeated.images, joined.images[[*range(1500), *3 * [*range(1500, 1516)]]])
+    assert torch.equal(repeated.labels, joined.labels[[*range(1500), *3 * [*range(1500, 1516)]]])
+    for repeats in ([3], [1, 0], [1, 2.5]):
+        with pytest.raises(DataError, match="repeats: expected 2 whole numbers, one per set and at least 1, got"):
+            load_images(f"digits+{tmp_path / 'pets'}", channels=3, repeats=repeats)
+    with pytest.raises(DataError, match=r"repeats: are for sets joined by '\+', digits is one; leave it out"):
+        load_images("digits", repeats=[2])
 
 
 def test_joined_sets_must_be_told_apart():

@@ -45,7 +45,8 @@ OBJECTIVES = {
     "latent_autoencoder": LatentAutoencoding,
     "text_to_image": TextToImageDenoising,
 }
-READING = ("split", "image_column", "label_column", "image_size", "channels", "limit", "streaming")  # of DataConfig
+# what of DataConfig load_images takes
+READING = ("split", "image_column", "label_column", "image_size", "channels", "limit", "streaming", "repeats")
 JUDGED = ("adversarial", "vae", "vae_gan", "distillation", "adversarial_distillation")  # by the samples they make
 PROBE = 2000  # held-out images, and samples, behind the quality of a checkpoint
 QUALITY = ("frechet_distance", "error_rate", "reconstruction_mse", "denoising_error")  # smaller is better

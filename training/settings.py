@@ -32,6 +32,7 @@ class DataConfig:
         channels: 1 (grey) or 3 (colour); None keeps those of the first image.
         limit: use only the first so many images.
         streaming: read while training instead of decoding everything first; for sets that do not fit in memory.
+        repeats: of sets joined by ``+``, how often each one's images come in a pass over all; by default each once.
         exclude_classes: names of classes that are not trained on, so that an autoencoder can be asked whether it finds
             their images anomalous. The labels of the others keep their meaning.
         outliers: share of the training images that is left out: those that ``outlier_model`` reconstructs worst.
@@ -53,6 +54,7 @@ class DataConfig:
     channels: Literal[1, 3] | None = None
     limit: int | None = None
     streaming: bool = False
+    repeats: list[int] = dataclasses.field(default_factory=list)
     exclude_classes: list[str] = dataclasses.field(default_factory=list)
     outliers: float = 0.0
     outlier_model: str | None = None

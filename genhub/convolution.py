@@ -45,7 +45,7 @@ class Conv2d(nn.Conv2d):
         small = convolved(x.shape[2:], self.kernel_size, self.stride, self.padding)
         if not pays(x, weight, small):
             return self._conv_forward(x, weight, self.bias)
-        x, weight, bias = autocast(x, weight, self.bias)
+        x, weight, bias = as_computed(x, weight, self.bias)
         y = Convolve.apply(x, weight, self.stride, self.padding)
         return y if bias is None else y + bias[:, None, None]
 
@@ -54,7 +54,8 @@ class Conv2d(nn.Conv2d):
 
         For strides of 1 and paddings smaller than the kernel.
         """
-        added = F.avg_pool2d(F.pad(self.weight, [factor - 1] * 4), factor, stride=1, divisor_override=1)
+        padded = F.pad(self.weight.float(), [factor - 1] * 4)
+        added = F.avg_pool2d(padded, factor, stride=1, divisor_override=1).to(self.weight.dtype)
         crop = [length - 1 - pad for length, pad in zip(self.kernel_size, self.padding, strict=True)]
         return F.conv_transpose2d(x, added.flip(2, 3).transpose(0, 1), self.bias, stride=factor, padding=crop)
 
@@ -68,7 +69,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)
         sides = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, self.output_padding, strict=True)
         large = [(side - 1) * stride - 2 * pad + kernel + extra for side, kernel, stride, pad, extra in sides]
-        x, weight, bias = autocast(x, weight, self.bias)
+        x, weight, bias = as_computed(x, weight, self.bias)
         y = Spread.apply(x, weight, self.stride, self.padding, large)
         return y if bias is None else y + bias[:, None, None]
 
@@ -91,11 +92,12 @@ def plain(x: torch.Tensor) -> bool:
 
 
 def precision(x: torch.Tensor) -> torch.dtype:
-    """What torch's own layers would compute in."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    """What torch's own layers would compute in; autocast leaves double precision alone."""
+    cast = torch.is_autocast_enabled("cpu") and x.is_floating_point() and x.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if cast else x.dtype
 
 
-def autocast(*tensors: torch.Tensor | None) -> list[torch.Tensor | None]:
+def as_computed(*tensors: torch.Tensor | None) -> list[torch.Tensor | None]:
     """The tensors as torch's own layers would take them. Autocast knows nothing of the functions below."""
     return [None if tensor is None else tensor.to(precision(tensor)) for tensor in tensors]
 
@@ -107,9 +109,14 @@ def convolved(large: Sequence[int], kernel: Sequence[int], stride: Pair, padding
 
 
 def pays(x: torch.Tensor, weight: torch.Tensor, small: Sequence[int]) -> bool:
-    """Whether matrix products are possible and pay."""
+    """Whether matrix products are possible and pay.
+
+    In bfloat16 only where gradients are computed: the way depends on the size of the batch, and what a model makes must
+    not, whose images would differ by more than the rounding of pixels hides.
+    """
     positions = small[0] * small[1]
     possible = plain(x) and precision(weight) == precision(x) and x.dim() == 4
+    possible &= torch.is_grad_enabled() or precision(x) != torch.bfloat16
     return possible and positions <= MAX_POSITIONS and len(x) >= IMAGES_PER_POSITION * positions
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ class ImageSet:
         class_names: what the labels mean; empty without labels.
         name: short name, such as ``mnist``.
         source: what the user gave.
+        origins: of joined sets, int64 (n,): which of them each image is of; else None.
     """
 
     images: torch.Tensor
@@ -49,6 +50,7 @@ class ImageSet:
     class_names: list[str]
     name: str
     source: str
+    origins: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,8 +61,8 @@ class ImageSet:
 
     def subset(self, index: torch.Tensor) -> ImageSet:
         """The images (m, C, H, W) at int64 indices (m,), in that order and as often as they are given."""
-        labels = None if self.labels is None else self.labels[index]
-        return dataclasses.replace(self, images=self.images[index], labels=labels)
+        labels, origins = (None if part is None else part[index] for part in (self.labels, self.origins))
+        return dataclasses.replace(self, images=self.images[index], labels=labels, origins=origins)
 
     def to(self, device: torch.device) -> ImageSet:
         labels = None if self.labels is None else self.labels.to(device)
@@ -110,7 +112,6 @@ def load_images(
     channels: int | None = None,
     limit: int | None = None,
     streaming: bool = False,
-    repeats: Sequence[int] = (),
 ) -> ImageSet | StreamedSet:
     """Read a dataset.
 
@@ -126,7 +127,6 @@ def load_images(
             centre-cropped to a square and resized.
         limit: only the first so many, of each set.
         streaming: return a ``StreamedSet`` that never holds the whole set.
-        repeats: of joined sets, how often each one's images come; where left out, each once.
 
     Raises:
         DataError: the source cannot be reached or read, or lacks the split, the column or any image.
@@ -142,10 +142,7 @@ def load_images(
     if "+" in source and not typed_path(source, DataError).exists():
         columns = {"image_column": image_column, "label_column": label_column}
         shape = {"image_size": image_size, "channels": channels}
-        how = {"split": split, "limit": limit, "streaming": streaming}
-        return joined(source.split("+"), repeats, **how, **columns, **shape)
-    if repeats:
-        raise DataError(f"repeats: are for sets joined by '+', {source} is one; leave it out")
+        return joined(source.split("+"), split=split, limit=limit, streaming=streaming, **columns, **shape)
     if source == "digits":
         if streaming:
             raise DataError("digits: is in memory already; leave streaming out")
@@ -172,17 +169,13 @@ def load_images(
     return ImageSet(read_images(rows, image_column, channels, size, source), labels, class_names, **described)
 
 
-def joined(sources: list[str], repeats: Sequence[int], *, streaming: bool, **options: Any) -> ImageSet:
+def joined(sources: list[str], *, streaming: bool, **options: Any) -> ImageSet:
     """Several sets as one, the classes of each after those of the one before. Raises DataError."""
     if streaming:
         raise DataError(f"{'+'.join(sources)}: joined sets are read into memory; leave streaming out")
-    repeats = list(repeats) or [1] * len(sources)
-    if len(repeats) != len(sources) or any((as_whole(times) or 0) < 1 for times in repeats):
-        raise DataError(f"repeats: expected {len(sources)} whole numbers, one per set and at least 1, got {repeats}")
     sets: list[ImageSet] = []
-    for source, times in zip(sources, repeats, strict=True):
-        read = load_images(source, **options)
-        sets.append(read.subset(torch.arange(len(read)).repeat(times)))
+    for source in sources:
+        sets.append(load_images(source, **options))
         channels, size, _ = sets[0].image_shape
         options |= {"channels": channels, "image_size": size}
     names = [name for part in sets for name in part.class_names]
@@ -197,7 +190,8 @@ def joined(sources: list[str], repeats: Sequence[int], *, streaming: bool, **opt
         first += len(part.class_names)
     images = torch.cat([part.images for part in sets])
     name, source = ("+".join(getattr(part, key) for part in sets) for key in ("name", "source"))
-    return ImageSet(images, None if labels[0] is None else torch.cat(labels), names, name, source)
+    origins = torch.arange(len(sets)).repeat_interleave(torch.tensor([len(part) for part in sets]))
+    return ImageSet(images, None if labels[0] is None else torch.cat(labels), names, name, source, origins)
 
 
 def open_rows(source: str, split: str, streaming: bool) -> datasets.Dataset | datasets.IterableDataset:

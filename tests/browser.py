@@ -16,7 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+expect.set_options(timeout=90_000)  # a busy machine is no fault of the page
 
 ROOT = Path(__file__).parent.parent
 FLAGS = [
@@ -50,7 +52,10 @@ def serving(log: Path, **settings: str) -> Iterator[str]:
             yield address(server, log)
         finally:
             server.terminate()
-            server.wait(timeout=20)
+            try:
+                server.wait(timeout=60)
+            finally:
+                server.kill()  # of no effect on one that has ended
 
 
 def free_port() -> int:

@@ -7,12 +7,16 @@ import os
 import shutil
 import tempfile
 
-# The caches, ours and those of the Hub's clients, are never those of the person who runs the tests. The variable of the
-# Hub is read when huggingface_hub and datasets are imported, hence before anything else.
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="genhub-tests-")
-os.environ["GENHUB_CACHE"] = os.environ["HF_HOME"]
-os.environ.pop("HF_HUB_OFFLINE", None)  # the tests' own Hub is on this machine
-atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+# Caches and settings, ours and those of other libraries, are never those of the person who runs the tests. Libraries
+# read them when they are imported, hence before anything else. The tests' own Hub is on this machine: no proxy.
+for name in list(os.environ):
+    if name.startswith(("HF_", "HUGGING", "GENHUB_")) or name in ("TRANSFORMERS_OFFLINE", "XDG_CACHE_HOME"):
+        del os.environ[name]
+HOME = tempfile.mkdtemp(prefix="genhub-tests-")
+for name in ("HF_HOME", "GENHUB_CACHE", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "GRADIO_TEMP_DIR"):
+    os.environ[name] = HOME
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

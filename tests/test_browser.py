@@ -12,7 +12,6 @@ from space.catalog import read_catalog
 
 CATALOG = read_catalog()
 FIRST = next(iter(CATALOG.values()))
-expect.set_options(timeout=30_000)  # a busy machine is no fault of the page
 PIXELS = """images => Promise.all(images.map(async image => {
     await image.decode();
     const canvas = document.createElement("canvas");

@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 
 from space.shell import ASSETS
 
-expect.set_options(timeout=30_000)
 ADDRESSES = {
     "compare": "/",
     "picture": "/picture?dataset=digits&models=cgan-digits&i=2&nearest=1",

@@ -7,7 +7,6 @@ from browser import serving, violations
 from playwright.sync_api import expect
 from tiny_images import write_image_folder
 
-expect.set_options(timeout=90_000)  # a busy machine is no fault of the page
 PAGES = ("play?dataset=digits", "leaderboard?dataset=mnist", "data?dataset=digits", "learn?card=cgan-mnist")
 
 

@@ -8,8 +8,9 @@ from torch import nn
 
 from genhub import convolution
 from genhub.convolution import Conv2d, ConvTranspose2d, as_written
-from genhub.models import GenHubDiscriminator
+from genhub.models import GenHubCGAN, GenHubDiscriminator, GenHubGAN
 from genhub.stages import Stack
+from training.config import read_recipe
 from training.costs import Counter
 
 
@@ -66,18 +67,19 @@ def test_transposed_convolution_is_torchs(kernel, stride, padding, extra, size, 
 
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize(("kind", "torchs"), [(Conv2d, nn.Conv2d), (ConvTranspose2d, nn.ConvTranspose2d)])
-def test_half_precision_is_as_exact_as_torchs(kind, torchs):
+def test_half_precision_is_about_as_exact_as_torchs(kind, torchs):
+    """Each product is rounded on its way into the sum: 1.1 to 2 times torch's errors, 3 times for that of the bias."""
     torch.manual_seed(0)
-    layer, theirs = (cls(8, 8, 4, 2, 1) for cls in (kind, torchs))
+    layer, theirs = (cls(64, 64, 4, 2, 1) for cls in (kind, torchs))
     theirs.load_state_dict(layer.state_dict())
-    x = torch.randn(16, 8, 4, 4)
+    x = torch.randn(64, 64, 4, 4)
     exact = derivatives(copy.deepcopy(theirs).double(), x.double())
     with torch.autocast("cpu", torch.bfloat16):
         pairs = zip(derivatives(layer, x), derivatives(theirs, x), exact, strict=True)
     for got, usual, right in pairs:
         assert got.dtype == usual.dtype
         error, usual_error = ((found - right).square().mean().sqrt() for found in (got, usual))
-        assert error <= 2 * usual_error
+        assert error <= (4 if right.shape == layer.bias.shape else 2.5) * usual_error
 
 
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
@@ -107,6 +109,22 @@ def test_fast_way_is_for_large_batches_of_small_maps_in_common_precisions(monkey
         layer(torch.randn(16, 3, 2, 2))
     layer.bfloat16()(torch.randn(16, 3, 2, 2).bfloat16())
     assert [x.dtype for x in taken] == [torch.float32, torch.bfloat16, torch.bfloat16]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer.double()(torch.randn(16, 3, 2, 2).double()).dtype == torch.float64, "as torch has it"
+    with torch.no_grad():
+        layer.bfloat16()(torch.randn(16, 3, 2, 2).bfloat16())
+    assert len(taken) == 3
+
+
+@pytest.mark.parametrize("name", ["cgan-1", "dcgan-3"])
+def test_images_in_half_precision_depend_on_no_batch(name):
+    recipe = read_recipe(f"cifar10/{name}")["model"]
+    conditional = {"class_names": ["a", "b"]} if recipe.pop("class") == "GenHubCGAN" else {}
+    kind = GenHubCGAN if conditional else GenHubGAN
+    model = kind(**recipe, image_size=32, channels=3, **conditional).bfloat16()
+    labels = {"labels": 1} if conditional else {}
+    many = model.generate(40, seed=1, batch_size=40, **labels)
+    assert torch.equal(model.generate(40, seed=1, batch_size=8, **labels), many)
 
 
 DOUBLED = [

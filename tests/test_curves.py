@@ -38,10 +38,10 @@ def test_the_table_tells_the_best_so_far_at_equal_times(tmp_path, capsys):
     found = {float(minutes): cells for minutes, *cells in lines}
     assert list(found) == [0.5 * i for i in range(1, 13)], "as long as the longest run"
     assert found[0.5] == ["–", "–"]
-    assert found[1.0] == ["–", "9 after 6 k images"]
-    assert found[2.0] == ["8, 50.0 % after 6 k images", "3 after 13 k images"]
-    assert found[3.0][1] == "3 after 13 k images", "the best weights are kept"
-    assert found[6.0] == ["2, 50.0 % after 19 k images", "–"], "it ended after three minutes"
+    assert found[1.0] == ["–", "9.00 after 6 k images"]
+    assert found[2.0] == ["8.00, 50.0 % after 6 k images", "3.00 after 13 k images"]
+    assert found[3.0][1] == "3.00 after 13 k images", "the best weights are kept"
+    assert found[6.0] == ["2.00, 50.0 % after 19 k images", "–"], "it ended after three minutes"
 
 
 def test_bundled_models_have_their_curve_and_it_can_be_drawn(tmp_path, capsys):

@@ -422,7 +422,7 @@ def test_an_unreachable_hub_is_said_at_once(name, value, message, streaming, mon
     found = refused("nobody/never-cached", streaming=streaming)
     assert found.startswith(f"no such folder, and {message}")
     assert found.endswith("give a local folder, or use the embedded set 'digits'")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
 
 
 def test_what_is_cached_is_read_without_the_hub(toys, tmp_path, monkeypatch):

@@ -200,7 +200,7 @@ def test_anything_that_generates_is_measured(reference):
 
     found = assess(Grey(), reference, samples=20)
     assert found.figures["laplacian_ratio"].value < 1e-6
-    assert found.cost == {"seconds_per_image": pytest.approx(0.001, rel=2)}
+    assert list(found.cost) == ["seconds_per_image"]
     assert found.cost["seconds_per_image"] >= 0.001
 
 
@@ -311,7 +311,7 @@ def test_a_model_is_measured_again_within_its_spread(model_folder, capsys):
     assert main([*command, "--check"]) == 1
     captured = capsys.readouterr()
     assert captured.out.count("OUTSIDE") == 1
-    assert "outside of their spread: cgan-digits" in captured.err
+    assert "not found again within their spread, see above: cgan-digits" in captured.err
 
 
 def test_a_record_measured_otherwise_is_not_replaced_in_passing(model_folder, capsys):
@@ -486,7 +486,7 @@ def test_figures_of_different_sample_counts_share_no_table():
 def test_a_figure_that_is_not_measured_again_is_no_pass():
     lines, fine = compare(entry(x=1.0, y=2.0), entry(x=1.0))
     assert not fine
-    assert "y: 2.0 was not measured again" in lines[1]
+    assert "y: 2.0 — NOT MEASURED AGAIN" in lines[1]
 
 
 def test_evaluate_writes_what_it_returns(tmp_path):

@@ -239,7 +239,7 @@ def test_offline_and_not_cached_fails_at_once(client):
     started = time.monotonic()
     with pytest.raises(LoadError, match=r"alice/never: .*cannot be reached") as error:
         GenHubCGAN.from_pretrained("alice/never")
-    assert time.monotonic() - started < 3.5
+    assert time.monotonic() - started < 10
     assert "\n" not in str(error.value)
 
 
@@ -290,7 +290,7 @@ def test_damage_in_the_cache_is_told_and_repaired_by_force_download(client, fini
 
 
 def never_answers(*address, **options):
-    time.sleep(5)
+    time.sleep(30)
     raise OSError
 
 
@@ -300,7 +300,7 @@ def test_a_name_server_that_never_answers_does_not_hold_it_up(client, monkeypatc
     started = time.monotonic()
     with pytest.raises(LoadError, match="no answer within"):
         GenHubCGAN.from_pretrained("alice/never")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_offline_mode_and_local_files_only_never_touch_the_network(client, finished, monkeypatch):

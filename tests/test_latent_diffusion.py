@@ -13,11 +13,14 @@ from transformers import CLIPTokenizer
 
 import training.run
 from genhub import DataError, GenHubStableDiffusion
-from genhub.data import load_images
+from genhub.data import ImageSet, load_images
 from genhub.images import resized
 from genhub.prompts import captions
 from training import publish
+from training.config import parse_config
 from training.pipelines import LatentAutoencoder
+from training.selection import select
+from training.settings import ConfigError
 from training.tokenizer import save_tokenizer
 
 DATA = {"limit": 64, "channels": 3}
@@ -181,14 +184,22 @@ def test_captions_are_needed(stages, tmp_path, capsys):
     assert joined.images.shape == (1516, 3, 8, 8)
     assert joined.labels[1499:].tolist() == [load_images("digits").labels[-1].item(), *[10] * 8, *[11] * 8]
     assert joined.name == "digits+pets"
-    repeated = load_images(f"digits+{tmp_path / 'pets'}", channels=3, repeats=[1, 3])
-    assert torch.equal(repeated.images, joined.images[[*range(1500), *3 * [*range(1500, 1516)]]])
-    assert torch.equal(repeated.labels, joined.labels[[*range(1500), *3 * [*range(1500, 1516)]]])
-    for repeats in ([3], [1, 0], [1, 2.5]):
-        with pytest.raises(DataError, match="repeats: expected 2 whole numbers, one per set and at least 1, got"):
-            load_images(f"digits+{tmp_path / 'pets'}", channels=3, repeats=repeats)
-    with pytest.raises(DataError, match=r"repeats: are for sets joined by '\+', digits is one; leave it out"):
-        load_images("digits", repeats=[2])
+
+
+def test_joined_sets_come_as_often_as_they_are_repeated(tmp_path, capsys):
+    data = ImageSet(
+        torch.arange(5, dtype=torch.uint8).reshape(5, 1, 1, 1), torch.arange(5), list("abcde"), "x+y", "x+y"
+    )
+    data.origins = torch.tensor([0, 0, 1, 1, 1])
+    config = parse_config(tiny_recipe(), ["--data.repeats", "[1, 3]"])
+    chosen = select(data, config, [3])
+    assert chosen.images.flatten().tolist() == chosen.labels.tolist() == [0, 1, 2, 2, 2, 4, 4, 4]
+    assert len(data) == 5, "what is measured against stays as it is"
+    for repeats, got in (("[3]", "for \\['x', 'y'\\]"), ("[1, 0]", "more than 0")):
+        with pytest.raises(ConfigError, match=f"data.repeats: .*{got}"):
+            select(data, parse_config(tiny_recipe(), ["--data.repeats", repeats]), [])
+    assert run(tmp_path, tiny_recipe(), "--data.repeats", "[2]") == 2
+    assert "data.repeats: one number for each of several sets joined by '+'" in capsys.readouterr().err
 
 
 def test_joined_sets_must_be_told_apart():

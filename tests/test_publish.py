@@ -188,7 +188,7 @@ def test_a_killed_upload_leaves_nothing_and_a_rerun_completes_it(client, double,
     double.faults.append(Fault("PUT", ".", "stall", first=2))
     killed = subprocess.Popen(**command(run, double.url, tmp_path / "home"), stderr=subprocess.DEVNULL)
     assert double.stalled.wait(90)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while double.count("PUT", ".") < 2 and time.monotonic() < deadline:  # the two others arrive meanwhile
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
@@ -372,7 +372,7 @@ def test_offline_mode(client, double, run, capsys, monkeypatch):
 
 
 def never_answers(*address, **options):
-    time.sleep(5)
+    time.sleep(30)
     raise OSError
 
 
@@ -381,7 +381,7 @@ def test_a_name_server_that_never_answers_does_not_hold_it_up(monkeypatch):
     monkeypatch.setattr(hub, "CONNECT_SECONDS", 0.2)
     started = time.monotonic()
     assert "hub.example cannot be reached (no answer within 0.2 seconds)" in hub.unreachable("https://hub.example")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_behind_a_proxy_the_proxy_is_what_must_answer(double, monkeypatch):

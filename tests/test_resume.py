@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_runs
 import torch
 import yaml
 from tiny_images import write_image_folder
@@ -22,6 +23,7 @@ import training.objectives
 import training.records
 import training.run
 import training.train
+from genhub import convolution
 from training.checkpoints import CheckpointError, Checkpoints, write_folder, write_text
 from training.command import exit_status
 from training.folders import claimed
@@ -483,3 +485,34 @@ def test_the_command_killed_from_outside(tmp_path, monkeypatch):
     assert forked(lambda: run(other, None, *arguments), other / "out.txt") == 0, (other / "out.txt").read_text()
     assert_weights_equal(tmp_path / "tiny", other / "tiny")
     assert without_clock(read_log(tmp_path / "tiny")) == without_clock(read_log(other / "tiny"))
+
+
+def test_the_fast_convolutions_in_half_precision_continue_exactly(tmp_path, monkeypatch):
+    """Batches large enough for products over small maps, an enlarged map, and bf16, as published models are trained."""
+    used = set()
+    for name in ("Convolve", "Spread", "Correlate"):
+        kind = getattr(convolution, name)
+        monkeypatch.setattr(kind, "forward", spied(kind.forward, name, used))
+    monkeypatch.setattr(convolution.Conv2d, "of_enlarged", spied(convolution.Conv2d.of_enlarged, "of_enlarged", used))
+    upsampled = [{"op": "upsample"}, {"op": "conv", "width": 1, "act": "tanh"}]
+    changes = {"schedule": {"name": "constant"}, "mixed_precision": "bf16", "batch_size": 16, "checkpoint_every": 2}
+    model = {"class": "GenHubCGAN", "latent_dim": 8, "stages": [*tiny_runs.GENERATOR[:-1], *upsampled]}
+    recipe = tiny_recipe(model=model, **changes)
+    for folder in ("whole", "cut"):
+        (tmp_path / folder).mkdir()
+    assert run(tmp_path / "whole", recipe, "--max-steps", "4") == 0
+    assert used == {"Convolve", "Spread", "Correlate", "of_enlarged"}
+    assert run(tmp_path / "cut", recipe, "--max-steps", "2") == 0
+    assert run(tmp_path, None, "--resume", str(tmp_path / "cut" / "tiny"), "--max-steps", "4") == 0
+    (cut, _), (whole, _) = (last_checkpoint(tmp_path / name / "tiny") for name in ("cut", "whole"))
+    assert cut.keys() == whole.keys()
+    for key, value in whole.items():
+        assert torch.equal(cut[key], value), key
+
+
+def spied(function, name, used):
+    def spy(*arguments):
+        used.add(name)
+        return function(*arguments)
+
+    return staticmethod(spy) if name != "of_enlarged" else spy

@@ -131,8 +131,8 @@ def test_no_file_of_the_machine_is_readable(served, path):
 
 def test_the_api_is_open(served):
     for path in ("/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/startup-events", "/config"):
-        assert httpx.get(served.get_blocks().local_url.rstrip("/") + path).status_code == 200
-    asked = httpx.post(f"{served.get_blocks().local_url}gradio_api/call/models", json={"data": ["digits"]})
+        assert httpx.get(served.get_blocks().local_url.rstrip("/") + path, timeout=60).status_code == 200
+    asked = httpx.post(f"{served.get_blocks().local_url}gradio_api/call/models", json={"data": ["digits"]}, timeout=60)
     assert asked.json()["event_id"]
 
 
@@ -141,7 +141,7 @@ def test_answers_that_nobody_fetches_are_forgotten(served):
     for _ in range(MAX_UNREAD + 20):
         while len(queue):
             time.sleep(0.01)
-        httpx.post(f"{served.get_blocks().local_url}gradio_api/call/models", json={"data": []})
+        httpx.post(f"{served.get_blocks().local_url}gradio_api/call/models", json={"data": []}, timeout=60)
     assert len(queue.pending_messages_per_session) == MAX_UNREAD
 
 

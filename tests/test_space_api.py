@@ -32,7 +32,7 @@ def api(served):
 def said(served, name, *arguments):
     """All that the server sends to who calls one of its functions, over the network."""
     address = f"{served.get_blocks().local_url}gradio_api/call/{name}"
-    joined = httpx.post(address, json={"data": arguments}).raise_for_status()
+    joined = httpx.post(address, json={"data": arguments}, timeout=60).raise_for_status()
     return httpx.get(f"{address}/{joined.json()['event_id']}", timeout=60).text
 
 

@@ -121,7 +121,7 @@ def test_every_family_has_a_lesson(web):
 
 @pytest.mark.parametrize("i", range(len(EXAMPLES)), ids=lambda i: EXAMPLES[i].title)
 def test_the_code_on_the_page_runs(i, served, tmp_path, monkeypatch, capsys):
-    page = httpx.get(f"{served.get_blocks().local_url}learn").text
+    page = httpx.get(f"{served.get_blocks().local_url}learn", timeout=60).text
     code = unescape(re.search(rf'<code id="example-{i + 1}">(.*?)</code>', page, re.DOTALL)[1])
     monkeypatch.chdir(tmp_path)
     exec(compile(code, EXAMPLES[i].title, "exec"), {})

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import threading
+import time
 from html import unescape
 
 import pytest
@@ -107,8 +108,8 @@ def test_a_quick_model_does_not_wait_for_a_slow_one(bundle):
     assert started.wait(60)
     quick = threading.Thread(target=ask, args=("cgan-digits",))
     quick.start()
-    while len(engine.lane.line) < 2:
-        pass
+    while len(engine.lane.line) < 2 and quick.is_alive():
+        time.sleep(0.01)
     asked.set()
     quick.join(60)
     slow.join(60)

@@ -215,7 +215,7 @@ while True: time.sleep(0.05)
             time.sleep(0.05)
         os.kill(os.getpid(), number)
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     assert begin(names, output) == 130
     thread.join()

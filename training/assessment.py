@@ -17,7 +17,7 @@ from genhub.errors import DataError
 from genhub.images import grid, save_png, to_uint8
 from genhub.models import GenHubClassifier, GenHubModel
 from training.classification_score import classification_scores
-from training.protocol import SPREAD, dataset_title, hardware, measuring_device, versions
+from training.protocol import SPREAD, SUBSETS, dataset_title, hardware, measuring_device, versions
 from training.records import rounded
 from training.selection import without_classes
 
@@ -213,6 +213,7 @@ def record(
         "resize": f"all images are {'×'.join(map(str, reference.test.image_shape[1:]))}; others are centre-cropped and "
         "resized (antialiased bicubic)",
         "weights": weights,
+        **({"subsets": SUBSETS} if made else {}),
         "spread": SPREAD,
         **found.remarks,
         "versions": versions(),

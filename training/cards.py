@@ -194,6 +194,7 @@ def training_facts(records: Records) -> list[tuple[str, str]]:
     rows = [
         ("Data", dataset_label(records)),
         ("Recipe", words(summary.get("recipe"))),
+        ("Built on", ", ".join(records.built_on)),
         ("Steps", whole(summary.get("steps"))),
         ("Images seen", whole(summary.get("images_seen"))),
         ("Training time", duration(summary.get("train_seconds"))),

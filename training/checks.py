@@ -80,9 +80,10 @@ def check_data(config: TrainConfig) -> None:
         )
     if data.oversample < 1:
         raise ConfigError(f"data.oversample: expected at least 1, got {data.oversample}; use data.limit for fewer")
-    if data.streaming and (data.outliers or data.oversample != 1 or data.exclude_classes):
+    if data.streaming and (data.outliers or data.oversample != 1 or data.exclude_classes or data.repeats):
         raise ConfigError(
-            "data.streaming: a stream has no outliers or classes to leave out and cannot be oversampled; leave it out"
+            "data.streaming: a stream has no outliers or classes to leave out and cannot be oversampled or repeated; "
+            "leave it out"
         )
     if data.cutmix and config.batch_size // config.accumulation % 2:
         raise ConfigError(
@@ -153,7 +154,8 @@ def check_class_loss(config: TrainConfig) -> None:
 
 ABOVE_ZERO = (
     "batch_size accumulation log_every checkpoint_every max_steps max_images max_minutes threads init_std "
-    "objective.substeps objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size"
+    "objective.substeps objective.critic_steps optimizer.lr discriminator_optimizer.lr data.limit data.image_size "
+    "data.repeats"
 )
 NOT_NEGATIVE = (
     "clip_norm objective.guidance_scale objective.min_snr objective.class_weight "

@@ -138,12 +138,13 @@ def compare(options: argparse.Namespace) -> Path:
     channels, size, _ = entries[0].model.image_shape
     test = load_images(options.dataset or hub_id(options.name), split="test", image_size=size, channels=channels)
     reference = Reference(test, "test", default_extractor(test))
-    records = {}
     for entry in entries:
         if not metrics.same_classes(entry.model.class_names, test.class_names):
             raise DataError(
                 f"{entry.name}: makes {', '.join(entry.model.class_names)}, not the classes of {test.source}"
             )
+    records = {}
+    for entry in entries:
         records[entry.name] = measured(entry, reference, options.samples)
         print(json.dumps({entry.name: records[entry.name]["metrics"]}), flush=True)
     require_comparable(records)

@@ -25,7 +25,7 @@ def step_flops(config: TrainConfig, data: ImageSet) -> float:
     Counted as the rows of the networks say, whatever faster way there is on a machine. ``data`` gives shape and
     classes; its images are not looked at. Raises ConfigError.
     """
-    config = dataclasses.replace(config, batch_size=AT_ONCE, accumulation=1, mixed_precision="no", compile=False)
+    config = dataclasses.replace(config, batch_size=AT_ONCE, accumulation=1, compile=False)
     images = torch.zeros(AT_ONCE, *data.image_shape, dtype=torch.uint8)
     labels = torch.zeros(AT_ONCE, dtype=torch.int64) if data.class_names else None
     likeness = dataclasses.replace(data, images=images, labels=labels)

@@ -46,6 +46,8 @@ def read_curve(given: str) -> list[Point]:
     path = folder / "log.jsonl"
     if not path.is_file():
         path = hub.resolve(given) / "training_log.jsonl"
+    if not path.is_file():
+        raise LoadError(f"{given}: has no log; give a run folder, or a model with its training_log.jsonl")
     lines = read_log(path)
     timed = [(line["step"], line["seconds"], line["images"]) for line in lines if "seconds" in line]
     judged = [line for line in lines if "probe_frechet_distance" in line]
@@ -55,17 +57,22 @@ def read_curve(given: str) -> list[Point]:
         )
     if not timed:
         raise LoadError(f"{given}: its log tells no time; train for more steps than log_every, or set that lower")
-    steps, seconds, images = zip(*timed, strict=True)
     return [
         Point(
-            float(np.interp(line["step"], steps, seconds)) / 60,
-            round(np.interp(line["step"], steps, images)),
+            at(line["step"], [(step, seconds) for step, seconds, _ in timed]) / 60,
+            round(at(line["step"], [(step, images) for step, _, images in timed])),
             line["probe_frechet_distance"],
             line.get("probe_class_accuracy"),
             line.get("judge", "a judge that the log does not name"),
         )
         for line in judged
     ]
+
+
+def at(step: int, points: Sequence[tuple[int, float]]) -> float:
+    """The value at a step between or, at the pace of the whole run, behind the points (step, value)."""
+    steps, values = zip(*points, strict=True)
+    return float(np.interp(step, steps, values)) + max(0, step - steps[-1]) * values[-1] / steps[-1]
 
 
 def require_one_judge(curves: Mapping[str, Sequence[Point]]) -> None:
@@ -92,7 +99,7 @@ def table(curves: Mapping[str, Sequence[Point]]) -> str:
 
 def written(point: Point) -> str:
     accuracy = "" if point.class_accuracy is None else f", {point.class_accuracy:.1%}".replace("%", " %")
-    return f"{point.frechet_distance:.3g}{accuracy} after {point.images / 1000:,.0f} k images"
+    return f"{point.frechet_distance:#.3g}{accuracy} after {point.images / 1000:,.0f} k images"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,7 +31,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from genhub import hub, metrics
 from genhub.data import ImageSet, load_images, short_name
-from genhub.errors import DataError
+from genhub.errors import DataError, LoadError
 from genhub.models import GenHubClassifier
 from training.assessment import (
     PROBE_SEED,
@@ -133,6 +133,8 @@ def write_record(folder: Path, entry: Mapping[str, Any], name: str = "metrics.js
 
 # -- the command
 
+MISSING = {"anomaly_auc": "--anomalies DATASET, of the images that its protocol names"}  # figure → option it takes
+
 
 @functools.cache
 def read(source: str, split: str, size: int, channels: int, columns: tuple[tuple[str, str], ...] = ()) -> ImageSet:
@@ -196,7 +198,10 @@ def extractor_for(test: ImageSet, options: argparse.Namespace) -> metrics.Extrac
                 raise DataError("--extractor inception: needs --weights PATH, the file of torch-fidelity's releases")
             return metrics.inception_extractor(options.weights)
         case name:
-            return judge_extractor(name)
+            try:
+                return judge_extractor(name)
+            except LoadError as error:
+                raise LoadError(f"--extractor: expected 'pixels', 'inception' or a classifier; {error}") from error
 
 
 def measure_subject(subject: Subject, options: argparse.Namespace) -> tuple[dict[str, Any], Assessment]:
@@ -207,6 +212,8 @@ def measure_subject(subject: Subject, options: argparse.Namespace) -> tuple[dict
             f"--samples: the record of {subject.name} is of {recorded}, with which no other number compares, got "
             f"{options.samples}; leave it out"
         )
+    if options.cas and subject.images is None and not subject.model.class_names:
+        raise DataError(f"--cas: trains a classifier, so it needs a conditional model; {subject.name} takes no labels")
     reference = reference_for(subject, options)
     samples = options.samples or recorded or SAMPLES
     if subject.images is None:
@@ -224,7 +231,7 @@ def measure_subject(subject: Subject, options: argparse.Namespace) -> tuple[dict
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], bool]:
-    """Lines that set a new record beside an old one, and whether every figure stayed within its spread."""
+    """Lines that set a new record beside an old one, and whether every figure was found again within its spread."""
     if not all(isinstance(old.get(part), dict) for part in ("protocol", "metrics")):
         return ["the record is none of an evaluation; measure anew without --check"], False
     if comparison_key(old) != comparison_key(new):
@@ -233,7 +240,8 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
     for name, value in old["metrics"].items():
         allowed = old.get("spread", {}).get(name)
         if name not in new["metrics"] or allowed is None:
-            lines.append(f"{name}: {value} was not measured again; give the options of that time (--anomalies, --cas)")
+            missing = MISSING.get(name, "--cas")
+            lines.append(f"{name}: {value} — NOT MEASURED AGAIN; that takes {missing}")
             fine = False
             continue
         now = new["metrics"][name]
@@ -324,7 +332,7 @@ def main(argv: list[str] | None = None) -> int:
     if len(records) > 1 and not options.check:
         print(tables(records))
     if moved:
-        print(f"outside of their spread: {', '.join(moved)}", file=sys.stderr)
+        print(f"not found again within their spread, see above: {', '.join(moved)}", file=sys.stderr)
     return 1 if moved else 0
 
 
@@ -363,6 +371,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--output, --pairs: write for one subject; name one")
     if options.samples is not None and options.samples < metrics.MIN_IMAGES:
         parser.error(f"--samples: {options.samples} are too few, at least {metrics.MIN_IMAGES} are needed")
+    if options.weights and options.extractor != "inception":
+        parser.error("--weights: are those of the Inception network; add --extractor inception")
     if options.check and (options.images or options.floor or options.ceiling):
         parser.error("--check: compares models with their metrics.json; leave --images, --floor and --ceiling out")
     if options.pairs and hub.PRETRAINED in options.pairs.resolve().parents:

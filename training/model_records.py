@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,19 @@ import yaml
 
 from genhub import hub
 from genhub.hub import PIPELINE, read_config
+from training.config import read_file
 from training.wording import words
 
 MODEL_CARDS = Path(__file__).resolve().parent.parent / "model_cards"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+TRAINED = (  # keys of a resolved config that may name a trained model
+    ("init_from",),
+    ("discriminator_init_from",),
+    ("discriminator", "guide"),
+    ("objective", "teacher"),
+    ("objective", "classifier"),
+    ("model", "autoencoder"),
+)
 SHORT_NAMES = {"cifar10": "CIFAR-10", "mnist": "MNIST", "cifar10+mnist": "CIFAR-10 + MNIST"}
 
 
@@ -28,6 +38,7 @@ class Records:
     metrics: dict[str, float | int | str]
     spread: dict[str, float]
     cost: dict[str, float]
+    built_on: list[str]
     hand: dict[str, Any]
     hand_text: str
 
@@ -53,7 +64,7 @@ def read_records(folder: Path) -> Records:
         raise ValueError(f'{folder / "config.json"}: no "class" in it; save the model with save_pretrained')
     summary = read_json(folder / "training_summary.json", default={})
     metrics, spread, cost, protocol = read_measured(folder)
-    records = Records(config, summary, protocol, metrics, spread, cost, {}, "")
+    records = Records(config, summary, protocol, metrics, spread, cost, built_on(folder), {}, "")
     hand, text = hand_written(records.name)
     if hand and same_data(recorded_dataset(records), hand["dataset"]):
         records = replace(records, hand=hand, hand_text=text)
@@ -78,6 +89,13 @@ def read_measured(folder: Path) -> tuple[dict, dict, dict, dict]:
         values = [each[key] for each in protocols if key in each]
         protocol[key] = values[0] if values.count(values[0]) == len(values) else values
     return metrics, spread, measured.get("cost", {}), protocol
+
+
+def built_on(folder: Path) -> list[str]:
+    """Names of the trained models that the run started from or learned from. Raises ValueError for a damaged file."""
+    config = read_file(str(path)) if (path := folder / "training_config.yaml").is_file() else {}
+    found = [functools.reduce(lambda part, key: (part or {}).get(key), keys, config) for keys in TRAINED]
+    return list(dict.fromkeys(Path(name).parent.name if Path(name).name == "final" else name for name in found if name))
 
 
 def read_json(path: Path, default: dict | None = None) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import genhub
 from genhub import metrics
 from genhub.data import ImageSet
 from genhub.errors import LoadError
+from genhub.metrics.fidelity import KID_SUBSET, NEIGHBOURS
+from genhub.metrics.memorization import QUERIES
 from genhub.models import GenHubClassifier
 
 # Figures that differ in one of these answer different questions, whatever they are called.
@@ -22,6 +24,11 @@ SPREAD = (
     "standard error; means and shares: over the images; Fréchet distance, entropy and diversity: jackknife over ten "
     "blocks of samples, the reference fixed; kernel distance and score: deviation between subsets over the root of how "
     "many disjoint ones there are; ratios: of both means, to first order; AUC: Hanley & McNeil"
+)
+
+SUBSETS = (
+    f"kernel distance: 100 subsets of {KID_SUBSET:,}; precision, recall, density, coverage: {NEIGHBOURS:,} images of "
+    f"each set; copies: {QUERIES:,} of each; drawn at random, fewer where a set is smaller"
 )
 
 

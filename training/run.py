@@ -46,10 +46,16 @@ OBJECTIVES = {
     "text_to_image": TextToImageDenoising,
 }
 # what of DataConfig load_images takes
-READING = ("split", "image_column", "label_column", "image_size", "channels", "limit", "streaming", "repeats")
+READING = ("split", "image_column", "label_column", "image_size", "channels", "limit", "streaming")
 JUDGED = ("adversarial", "vae", "vae_gan", "distillation", "adversarial_distillation")  # by the samples they make
 PROBE = 2000  # held-out images, and samples, behind the quality of a checkpoint
 QUALITY = ("frechet_distance", "error_rate", "reconstruction_mse", "denoising_error")  # smaller is better
+
+
+def first_image(config: TrainConfig, dataset: str | None = None) -> ImageSet:
+    """The first image of a run's data, or of ``dataset`` read in the same way. Raises DataError."""
+    keys = (key for key in READING if key not in ("limit", "streaming"))
+    return load_images(dataset or config.dataset, limit=1, **{key: getattr(config.data, key) for key in keys})
 
 
 class Run:

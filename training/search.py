@@ -34,7 +34,7 @@ from training.config import parse_config, read_recipe
 from training.model_records import read_json
 from training.process import set_threads
 from training.results import read_log
-from training.run import Run
+from training.run import Run, first_image
 from training.settings import ConfigError, TrainConfig, make_folder, to_yaml
 from training.study import alone
 
@@ -57,7 +57,7 @@ class TrialRun(Run):
     """A run that tells a trial how good it is at each assessment. Raises Pruned where the trial is hopeless."""
 
     def __init__(self, config: TrainConfig, folder: Path, trial: optuna.Trial, images: int) -> None:
-        super().__init__(config, Accelerator(), folder)
+        super().__init__(config, Accelerator(mixed_precision=config.mixed_precision), folder)
         self.trial, self.interval = trial, images / ASSESSMENTS
         self.reported: set[int] = set()
 
@@ -234,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
             if getattr(options, name) < 1:
                 raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
         check_seed(options.seed, "--seed")
-        read_recipe(options.recipe)
+        first_image(parse_config(read_recipe(options.recipe)), options.dataset)  # nothing is written where none is
         make_folder(options.output, "--output")
         with alone(options.output):
             check_terms(options)

@@ -1,4 +1,4 @@
-"""Which images of a set are trained on: classes and outliers left out, the rest drawn with replacement."""
+"""Which images of a set are trained on: classes and outliers left out, the rest repeated or drawn with replacement."""
 
 from __future__ import annotations
 
@@ -69,11 +69,21 @@ def record_outliers(dropped: list[int], config: DataConfig, folder: Path) -> Non
 
 
 def select(data: ImageSet | StreamedSet, config: TrainConfig, dropped: list[int]) -> ImageSet | StreamedSet:
-    """The images that are trained on: without ``dropped``, and oversampled as ``config.data`` says."""
+    """The images that are trained on: without ``dropped``, repeated and oversampled as ``config.data`` says.
+
+    Raises ConfigError.
+    """
     if dropped:
         kept = torch.ones(len(data), dtype=torch.bool)
         kept[dropped] = False
         data = data.subset(kept.nonzero().squeeze(1))
+    if repeats := config.data.repeats:
+        sets = data.source.split("+") if data.origins is not None else [data.source]
+        if len(repeats) != len(sets) or len(sets) == 1:
+            raise ConfigError(
+                f"data.repeats: one number for each of several sets joined by '+'; got {repeats} for {sets}"
+            )
+        data = data.subset(torch.arange(len(data)).repeat_interleave(torch.tensor(repeats)[data.origins]))
     if config.data.oversample > 1:
         count = round(config.data.oversample * len(data))
         data = data.subset(torch.randint(len(data), (count,), generator=stream(config.seed, "oversample")))

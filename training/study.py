@@ -36,7 +36,7 @@ from typing import Any
 if not __package__:  # run as a script: import from the root, not from this folder, whose names hide other packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from genhub.data import load_images, short_name
+from genhub.data import short_name
 from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
 from training.command import exit_status
@@ -46,7 +46,7 @@ from training.folders import LOCK
 from training.pictures import contact_sheets, draw_study
 from training.process import cores, interruption
 from training.results import write_result
-from training.run import READING
+from training.run import first_image
 from training.settings import ConfigError, TrainConfig, make_folder
 from training.tables import BOUNDS, read_study, write_tables
 
@@ -145,9 +145,8 @@ def plan(options: argparse.Namespace, overrides: list[str]) -> list[Job]:
             if facts["name"] == config.name and system != name:
                 raise ConfigError(f"{name}: {system} of this study is called {config.name}, too; rename one")
         if name not in study["systems"]:
-            keys = (key for key in READING if key not in ("limit", "streaming"))
-            data = load_images(dataset, limit=1, **{key: getattr(config.data, key) for key in keys})
-            study["systems"][name] = {"name": config.name, "flops": step_flops(config, data)}
+            flops = step_flops(config, first_image(config, dataset))
+            study["systems"][name] = {"name": config.name, "flops": flops}
     write_text(path, json.dumps(study, indent=2) + "\n")
     flops = {name: study["systems"][name]["flops"] for name in configs}
     order = sorted(configs, key=lambda name: (flops[name], name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import genhub
 from genhub import hub
 from genhub.data import load_images, short_name
 from genhub.errors import DataError, LoadError
+from genhub.metrics import MIN_IMAGES
 from genhub.paths import typed_path
 from training.assessment import SAMPLES, Reference, Samples
 from training.batches import stream
@@ -85,6 +87,14 @@ def read_samples(folder: str, reference: Reference) -> Samples:
     channels, size, _ = reference.test.image_shape
     names = reference.test.class_names
     found = relabelled(load_images(folder, image_size=size, channels=channels), names)
+    if len(found) < MIN_IMAGES:
+        raise DataError(f"--images: {folder} holds {len(found)} images, at least {MIN_IMAGES} are needed")
+    if others := sorted(set(found.class_names) - set(names)):
+        print(
+            f"{folder}: measured without labels, as {', '.join(others)} are no classes of {reference.test.source}, "
+            f"which has {', '.join(names) or 'none'}",
+            file=sys.stderr,
+        )
     found = found.subset(torch.randperm(len(found), generator=stream(0, "images")))
     return Samples(found.images, found.labels if found.class_names == names else None)
 
@@ -99,8 +109,9 @@ def floor(reference: Reference, n: int | None) -> Samples:
 
 
 def ceiling(reference: Reference, n: int | None) -> Samples:
-    """Independent uniform pixels: what a model that has learnt nothing would get."""
-    shape = (n or SAMPLES, *reference.test.image_shape)
+    """Independent uniform pixels, as many as the floor has: what a model that has learnt nothing would get."""
+    most = SAMPLES if reference.train is None else min(SAMPLES, len(reference.train))
+    shape = (n or most, *reference.test.image_shape)
     return Samples(torch.randint(0, 256, shape, dtype=torch.uint8, generator=stream(0, "ceiling")), None)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from training.agreement import agreement
+from training.alarms import SAME
 from training.checkpoints import write_text
 from training.model_records import read_json
 from training.protocol import require_comparable
@@ -29,6 +30,7 @@ COLUMNS = {  # of the Markdown table: what is in a column, in the words of its h
     "recall": "recall",
     "class_accuracy": "class accuracy",
     "largest_class_share": "largest class",
+    "laplacian_ratio": "sharpness (real = 1)",
     "reconstruction_mse": "reconstruction error",
 }
 
@@ -103,7 +105,8 @@ def summarized(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(done) == 1:
         row["spread"] = done[0]["record"].get("spread", {})
     row["losses"], _ = over_seeds([run["losses"] for run in done or runs])
-    row["alarms"] = {name: sum(run["alarms"].get(name, 0) for run in runs) for name in ALARMS.values()}
+    alarms = [alarms_of(run) for run in runs]
+    row["alarms"] = {name: sum(counts.get(name, 0) for counts in alarms) for name in ALARMS.values()}
     if done:
         facts = done[0]["facts"]
         row |= {"parameters": facts["parameters"], "images_seen": facts["images_seen"], "hardware": facts["hardware"]}
@@ -111,6 +114,12 @@ def summarized(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         row["best_step"] = [run["facts"]["best"]["step"] for run in done]
     row["runs"] = {run["run"]: {"status": run["status"], **run["record"]} for run in runs}
     return row
+
+
+def alarms_of(run: dict[str, Any]) -> dict[str, int]:
+    """Alarms of a run by kind; one at least where its final samples are mostly of one class: not all runs watched."""
+    share = run["record"].get("metrics", {}).get("largest_class_share", 0)
+    return ({"collapse": 1} if share > SAME else {}) | run["alarms"]
 
 
 def over_seeds(records: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:

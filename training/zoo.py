@@ -19,7 +19,8 @@ if not __package__:  # run as a script: import from the root, not from this fold
 
 import genhub
 from training.checkpoints import write_text
-from training.model_records import SHORT_NAMES, read_json
+from training.config import parse_config, read_recipe
+from training.model_records import SHORT_NAMES, built_on, read_json
 from training.protocol import require_comparable
 from training.tables import BOUNDS
 from training.wording import duration, measurement
@@ -32,7 +33,7 @@ FIGURES = {  # recorded name → (head of its column, how it is written)
     "precision": ("precision ↑", "{:.2f}"),
     "recall": ("recall ↑", "{:.2f}"),
     "laplacian_ratio": ("sharpness (real = 1)", "{:.2f}"),
-    "memorized_share": ("copied (1 % is expected)", "{:.1%}"),
+    "memorized_share": ("suspiciously near a training image (1 % is expected)", "{:.1%}"),
     "reconstruction_mse": ("reconstruction error ↓", "{:.4f}"),
 }
 INTRODUCTION = """\
@@ -41,12 +42,13 @@ INTRODUCTION = """\
 Every bundled model: what it reached, what it cost, and images that it made. Distances and shares are measured on the
 test images in the features of the dataset's judge, so that rows compare within a table and with nothing elsewhere.
 After the distance stands its standard error. The images seen are those of the weights shown, and of the whole run
-where it went on without becoming better; training time is that of the run. A row says where it rests on fewer samples
-than most: of fewer the same model has a larger distance and other precision and recall, so that it compares with no
-other row in these. The floor is real training images, the ceiling noise, both measured like samples. Times are those
-of a model's own stage: few-step models need their teacher besides, and stable-diffusion-mini its autoencoder. How the
-models were found is in [experiments](experiments.md); the reports' own systems at one budget are in [the
-study](study.md)."""
+where it went on without becoming better; training time is that of the run. It is the run's own: what a model is built
+on, a network that it started from or one that it learned from, took its time before (one of the same name: an earlier
+version of the model). A row says where it rests on fewer samples than most. Its distance, precision and recall must not
+be compared with those of other rows: with fewer samples, the same model has a larger distance. The floor is real
+training images, the ceiling noise, both measured like samples. A sample is suspiciously near if it is nearer to a
+training image than 99 % of the test images are. How the models were found is in [experiments](experiments.md); the
+reports' own systems at one budget are in [the study](study.md)."""
 
 
 def page() -> str:
@@ -83,7 +85,8 @@ def section(dataset: str, infos: Sequence[genhub.ModelInfo]) -> list[str]:
 def row(info: genhub.ModelInfo, record: Mapping[str, Any]) -> dict[str, Any]:
     """What the table says of a bundled model."""
     summary = read_json(info.folder / "training_summary.json", default={})
-    return {**record, "card": True, "images_seen": summary.get("images_seen"), "summary": summary}
+    facts = {"images_seen": summary.get("images_seen"), "summary": summary, "built_on": built_on(info.folder)}
+    return {**record, "card": True, **facts}
 
 
 def studied(dataset: str) -> dict[str, dict[str, Any]]:
@@ -93,18 +96,22 @@ def studied(dataset: str) -> dict[str, dict[str, Any]]:
     for entry in study["rows"]:
         if entry["system"] in (*BOUNDS, BASELINES.get(dataset)) and entry["metrics"]:
             protocol = next((run["protocol"] for run in entry.get("runs", {}).values() if "protocol" in run), {})
-            summary = {key: entry[key] for key in ("parameters", "hardware") if key in entry}
-            if rate := entry.get("images_per_second"):
-                summary["train_seconds"] = entry["images_seen"] / rate
-            facts = {"card": False, "protocol": protocol, "summary": summary, "images_seen": entry.get("images_seen")}
-            found[entry["system"]] = {"metrics": entry["metrics"], "spread": entry["spread"], "cost": {}, **facts}
+            summary, cost, seen = {}, {}, entry.get("images_seen")
+            if seen:
+                config = parse_config(read_recipe(entry["system"]))
+                summary["steps"] = round(seen / (config.batch_size * config.objective.critic_steps))
+                summary["best"] = {"step": entry["best_step"][0]}
+                summary["hardware"], summary["train_seconds"] = entry["hardware"], seen / entry["images_per_second"]
+                cost["parameters"] = entry["parameters"]["model"]  # as of bundled models, which come without a critic
+            facts = {"card": False, "protocol": protocol, "summary": summary, "images_seen": seen, "built_on": []}
+            found[entry["system"]] = {"metrics": entry["metrics"], "spread": entry["spread"], "cost": cost, **facts}
     return found
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], usual: int) -> str:
     """Markdown: a row per system, which says where it rests on fewer samples than most; figures, then what it cost."""
     figures = {key: about for key, about in FIGURES.items() if any(key in found["metrics"] for found in rows.values())}
-    heads = ["", *(head for head, _ in figures.values()), "images seen", "training", "parameters"]
+    heads = ["", *(head for head, _ in figures.values()), "images seen", "training", "built on", "parameters"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for name, found in rows.items():
         samples = found["protocol"].get("samples") or usual
@@ -120,10 +127,10 @@ def table(rows: Mapping[str, Mapping[str, Any]], usual: int) -> str:
                 cells.append(measurement(value, found["spread"].get(key)))
         summary, cost = found["summary"], found["cost"]
         took = duration(summary.get("train_seconds"))
-        parameters = cost.get("parameters") or sum(summary.get("parameters", {}).values())
         cells.append(images_seen(found["images_seen"], summary))
         cells.append(f"{took}, {summary['hardware'].removesuffix(', x86_64')}" if took else "–")
-        cells.append(f"{parameters:,}" if parameters else "–")
+        cells.append(", ".join(found["built_on"]) or "–")
+        cells.append(f"{cost['parameters']:,}" if "parameters" in cost else "–")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -20,10 +20,15 @@ class Figure:
 
 
 def mean_figure(values: torch.Tensor) -> Figure:
-    """Mean of one value per image (n,), with s / √n. Raises ValueError for fewer than two."""
+    """Mean of one value per image (n,), with s / √n; of a share that none or all of them have, one image: 1 / n.
+
+    Raises ValueError for fewer than two.
+    """
     if values.dim() != 1 or len(values) < 2:
         raise ValueError(f"values: expected shape (n,) with n of at least 2, got {tuple(values.shape)}")
     values = values.double()
+    if values.min() == values.max() and values[0] in (0, 1):
+        return Figure(values[0].item(), 1 / len(values))
     return Figure(values.mean().item(), values.std().item() / math.sqrt(len(values)))
 
 

@@ -106,6 +106,11 @@ def test_the_pipeline_is_plain_diffusers(stages):
     files = {path.name for path in final.iterdir()}
     assert files >= {"README.md", "samples.png", "training_log.jsonl", "training_config.yaml", "metrics.json"}
     assert sum(path.stat().st_size for path in final.rglob("*.safetensors")) < 500_000
+    texts = [
+        path.read_text(encoding="utf-8") for path in final.rglob("*.*") if path.suffix in (".json", ".yaml", ".md")
+    ]
+    assert len(texts) > 10
+    assert not any(str(stages) in text for text in texts), "no path of the machine that trained it"
 
 
 def test_what_is_published_makes_what_was_trained(stages):

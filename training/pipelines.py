@@ -239,4 +239,6 @@ def load_autoencoder(folder: str | Path) -> AutoencoderKL:
     folder = Path(folder).expanduser()
     if not (folder / "config.json").is_file():
         raise ValueError(f"autoencoder: {folder} holds no AutoencoderKL; train one first and give its final/ folder")
-    return AutoencoderKL.from_pretrained(folder).eval()
+    network = AutoencoderKL.from_pretrained(folder).eval()
+    network.register_to_config(_name_or_path="")  # what is saved would name a folder of this machine
+    return network

@@ -18,6 +18,7 @@ from run_folder import DIGITS, MODEL_FILES, make_run, tiny_cgan, write_json
 from genhub import GenHubAE, GenHubClassifier, GenHubGAN, GenHubVAE
 from genhub.hub import PIPELINE, PRETRAINED, bundled_names
 from training import cards, model_records
+from training.config import parse_config, read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = bundled_names()
@@ -258,6 +259,13 @@ def test_every_bundled_model_has_a_hand_written_part(name):
 
 def test_no_hand_written_part_is_left_over():
     assert {path.stem for path in model_records.MODEL_CARDS.glob("*.md")} == {*BUNDLED, "template"}
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_settings_of_bundled_models_are_recipes(name):
+    """As their cards say."""
+    config = parse_config(read_recipe(str(PRETRAINED / name / "training_config.yaml")))
+    assert config.name == name
 
 
 def test_bundled_models_hold_what_their_repositories_hold():

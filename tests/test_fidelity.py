@@ -152,6 +152,14 @@ def test_the_spread_of_a_mean_is_its_standard_error():
     assert metrics.jackknife(lambda kept: values[kept].mean().item(), 400) == pytest.approx(3 / 20, rel=0.6)
 
 
+def test_the_spread_of_a_share_is_at_least_one_image():
+    having = torch.arange(400) < 100
+    assert metrics.share_figure(having) == metrics.mean_figure(having.double())
+    assert metrics.share_figure(having | True) == metrics.Figure(1.0, 1 / 400)
+    assert metrics.share_figure(having & False) == metrics.Figure(0.0, 1 / 400)
+    assert metrics.mean_figure(torch.zeros(400)).spread == 0, "of a length or an error, nothing is known beyond"
+
+
 def test_the_spread_of_the_distance_is_that_between_draws():
     reference = points(2000, 99)
     draws = [fidelity(generated=points(200, seed, at=0.5), real=reference)["frechet_distance"] for seed in range(12)]

@@ -102,7 +102,7 @@ def assess(model: Any, reference: Reference, samples: int, cas: bool = False) ->
         if not metrics.same_classes(model.class_names, reference.test.class_names):
             raise DataError(f"{reference.test.source}: has not the classes of this classifier; choose its own dataset")
         read = model.predict(reference.test.images).argmax(dim=1).cpu()
-        found.figures["accuracy"] = metrics.mean_figure((read == reference.test.labels.cpu()).double())
+        found.figures["accuracy"] = metrics.share_figure(read == reference.test.labels.cpu())
         return found
     if hasattr(model, "reconstruct"):
         assess_reconstruction(model, reference, found)
@@ -159,7 +159,7 @@ def assess_classes(
 ) -> None:
     """The class asked for; where none was, how evenly the classes come."""
     if asked is not None:
-        found.figures["class_accuracy"] = metrics.mean_figure((read == asked).double())
+        found.figures["class_accuracy"] = metrics.share_figure(read == asked)
     else:
         found.figures["largest_class_share"] = metrics.largest_share_figure(read, len(class_names))
         found.figures["class_entropy"] = metrics.entropy_figure(read, len(class_names))

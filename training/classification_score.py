@@ -45,7 +45,7 @@ def classification_scores(
     for name, (pixels, classes) in sets.items():
         model = trained(pixels, classes, test.class_names)
         read = model.predict(test.images.cpu()).argmax(dim=1)
-        figures[name] = metrics.mean_figure((read == test.labels.cpu()).double())
+        figures[name] = metrics.share_figure(read == test.labels.cpu())
     return figures, {"real_images": len(real), "steps": STEPS, "batch": BATCH}
 
 

@@ -70,7 +70,7 @@ def read_curve(given: str) -> list[Point]:
 
 
 def at(step: int, points: Sequence[tuple[int, float]]) -> float:
-    """The value at a step between or, at the pace of the whole run, behind the points (step, value)."""
+    """The value at a step between or, at the pace of the whole run, beyond the points (step, value)."""
     steps, values = zip(*points, strict=True)
     return float(np.interp(step, steps, values)) + max(0, step - steps[-1]) * values[-1] / steps[-1]
 

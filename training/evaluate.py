@@ -133,7 +133,12 @@ def write_record(folder: Path, entry: Mapping[str, Any], name: str = "metrics.js
 
 # -- the command
 
-MISSING = {"anomaly_auc": "--anomalies DATASET, of the images that its protocol names"}  # figure → option it takes
+MISSING = {  # how the names of figures begin → what they take
+    "anomaly": "--anomalies DATASET, of the images that its protocol names",
+    "cas": "--cas",
+    "memorized": "the training images",
+    "memorization": "the training images",
+}
 
 
 @functools.cache
@@ -240,7 +245,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
     for name, value in old["metrics"].items():
         allowed = old.get("spread", {}).get(name)
         if name not in new["metrics"] or allowed is None:
-            missing = MISSING.get(name, "--cas")
+            missing = MISSING.get(name.partition("_")[0], "the options of that time")
             lines.append(f"{name}: {value} — NOT MEASURED AGAIN; that takes {missing}")
             fine = False
             continue

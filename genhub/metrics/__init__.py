@@ -24,7 +24,7 @@ from genhub.metrics.extractors import (
     pixel_extractor,
 )
 from genhub.metrics.fidelity import MIN_IMAGES, fidelity
-from genhub.metrics.figures import Figure, jackknife, mean_figure
+from genhub.metrics.figures import Figure, jackknife, mean_figure, share_figure
 from genhub.metrics.frechet import Statistics, frechet_distance
 from genhub.metrics.memorization import Memorization, memorization
 from genhub.metrics.neighbours import neighbour_figures
@@ -60,6 +60,7 @@ __all__ = [
     "reconstruction_errors",
     "reconstruction_mse",
     "same_classes",
+    "share_figure",
     "shares",
     "sharpness",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from genhub.images import require_uint8
-from genhub.metrics.figures import Figure, jackknife, mean_figure
+from genhub.metrics.figures import Figure, jackknife, share_figure
 from genhub.models import GenHubClassifier
 
 
@@ -44,7 +44,7 @@ def entropy_figure(read: torch.Tensor, num_classes: int) -> Figure:
 
 def largest_share_figure(read: torch.Tensor, num_classes: int) -> Figure:
     """Share of the class that is read most."""
-    return mean_figure((read == shares(read, num_classes).argmax()).double())
+    return share_figure(read == shares(read, num_classes).argmax())
 
 
 def diversity(

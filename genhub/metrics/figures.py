@@ -20,16 +20,20 @@ class Figure:
 
 
 def mean_figure(values: torch.Tensor) -> Figure:
-    """Mean of one value per image (n,), with s / √n; of a share that none or all of them have, one image: 1 / n.
-
-    Raises ValueError for fewer than two.
-    """
+    """Mean of one value per image (n,), with s / √n. Raises ValueError for fewer than two."""
     if values.dim() != 1 or len(values) < 2:
         raise ValueError(f"values: expected shape (n,) with n of at least 2, got {tuple(values.shape)}")
     values = values.double()
-    if values.min() == values.max() and values[0] in (0, 1):
-        return Figure(values[0].item(), 1 / len(values))
     return Figure(values.mean().item(), values.std().item() / math.sqrt(len(values)))
+
+
+def share_figure(having: torch.Tensor) -> Figure:
+    """Share of images that have something, bool (n,), with its standard error; where none or all do, one image: 1 / n.
+
+    Raises ValueError for fewer than two.
+    """
+    figure = mean_figure(having)
+    return figure if 0 < figure.value < 1 else Figure(figure.value, 1 / len(having))
 
 
 def ratio_figure(above: torch.Tensor, below: torch.Tensor) -> Figure:

@@ -9,7 +9,7 @@ import torch
 
 from genhub.images import at_least_one, require_uint8
 from genhub.metrics.extractors import pooled_pixels
-from genhub.metrics.figures import Figure, mean_figure, ratio_figure
+from genhub.metrics.figures import Figure, ratio_figure, share_figure
 
 QUERIES = 2000  # images of each set whose nearest training image is looked for
 CANDIDATES = 8  # by pooled pixels, among which whole pixels decide
@@ -54,10 +54,10 @@ def memorization(
     distance, index = nearest(generated, train, pooled)
     usual, _ = nearest(held_out, train, pooled)
     # Where one in a hundred held-out images is itself in the training set, exact copies are still copies.
-    copies = ((distance < usual.quantile(0.01)) | (distance == 0)).float()
+    copies = (distance < usual.quantile(0.01)) | (distance == 0)
     closest = distance.argsort()[: at_least_one(pairs, "pairs")]
     shown = torch.stack([generated[closest], train[index[closest]]], dim=1).flatten(0, 1)
-    figures = {"memorized_share": mean_figure(copies)}
+    figures = {"memorized_share": share_figure(copies)}
     if usual.sum() > 0:
         figures["memorization_ratio"] = ratio_figure(distance, usual)
     return Memorization(figures, shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from genhub.metrics.figures import Figure, mean_figure
+from genhub.metrics.figures import Figure, mean_figure, share_figure
 
 NEIGHBOURHOOD = 3  # of precision and recall, their authors' choice
 DENSITY_NEIGHBOURHOOD = 5  # of density and coverage, likewise
@@ -41,4 +41,7 @@ def neighbour_figures(
         "density": inside.sum(dim=1) / density_neighbourhood,
         "coverage": inside.any(dim=0),
     }
-    return {name: mean_figure(values.double()) for name, values in figures.items()}
+    return {
+        name: share_figure(values) if values.dtype == torch.bool else mean_figure(values)
+        for name, values in figures.items()
+    }

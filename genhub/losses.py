@@ -11,13 +11,15 @@ import torch
 import torch.nn.functional as F
 
 Critic = Callable[[torch.Tensor], torch.Tensor]
+ADVERSARIAL = "bce, least_squares, hinge, wasserstein or relativistic"
 
 
 def discriminator_loss(kind: str, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     """(n,) loss of the discriminator.
 
     ``bce``: Goodfellow et al., 2014. ``least_squares``: Mao et al., 2017, targets 1 and 0. ``hinge``: Lim & Ye, 2017.
-    ``wasserstein``: Arjovsky et al., 2017, the critic's negated estimate.
+    ``wasserstein``: Arjovsky et al., 2017, the critic's negated estimate. ``relativistic``: Jolicoeur-Martineau, 2019,
+    of pairs: a real image must look more real than the fake one beside it.
     """
     match kind:
         case "bce":
@@ -28,11 +30,13 @@ def discriminator_loss(kind: str, real: torch.Tensor, fake: torch.Tensor) -> tor
             return F.relu(1 - real) + F.relu(1 + fake)
         case "wasserstein":
             return fake - real
-    raise ValueError(f"loss: expected bce, least_squares, hinge or wasserstein, got {kind!r}")
+        case "relativistic":
+            return F.softplus(fake - real)
+    raise ValueError(f"loss: expected {ADVERSARIAL}, got {kind!r}")
 
 
-def generator_loss(kind: str, fake: torch.Tensor) -> torch.Tensor:
-    """(n,) loss of the generator; for ``bce`` the non-saturating one."""
+def generator_loss(kind: str, fake: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+    """(n,) loss of the generator; for ``bce`` the non-saturating one. ``relativistic`` alone needs ``real``."""
     match kind:
         case "bce":
             return F.softplus(-fake)
@@ -40,7 +44,9 @@ def generator_loss(kind: str, fake: torch.Tensor) -> torch.Tensor:
             return 0.5 * (fake - 1).square()
         case "hinge" | "wasserstein":
             return -fake
-    raise ValueError(f"loss: expected bce, least_squares, hinge or wasserstein, got {kind!r}")
+        case "relativistic":
+            return F.softplus(real - fake)
+    raise ValueError(f"loss: expected {ADVERSARIAL}, got {kind!r}")
 
 
 def gradient_norm(critic: Critic, images: torch.Tensor) -> torch.Tensor:
@@ -57,9 +63,9 @@ def gradient_penalty(critic: Critic, real: torch.Tensor, fake: torch.Tensor, mix
     return (gradient_norm(critic, points) - 1).square()
 
 
-def r1_penalty(critic: Critic, real: torch.Tensor) -> torch.Tensor:
-    """(n,) zero-centred penalty ½‖∇‖² at real images (Mescheder et al., 2018)."""
-    return 0.5 * gradient_norm(critic, real).square()
+def zero_centred_penalty(critic: Critic, images: torch.Tensor) -> torch.Tensor:
+    """(n,) penalty ½‖∇‖² at images (Mescheder et al., 2018): R1 at real ones, R2 at fake ones."""
+    return 0.5 * gradient_norm(critic, images).square()
 
 
 def reconstruction_loss(kind: str, decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:

@@ -224,6 +224,7 @@ def test_a_key_without_a_value(key):
         ("objective.type", "gan", "objective.type: expected one of autoencoder, vae, adversarial, vae_gan, classifier"),
         ("objective.critic_steps", 0, f"objective.critic_steps: {RATE} 0"),
         ("objective.r1", -1, "objective.r1: expected at least 0, got -1"),
+        ("objective.r2", -1, "objective.r2: expected at least 0, got -1"),
         ("objective.diffaugment", ["blur"], "objective.diffaugment: expected a list such as [a, b], each one of color"),
         ("data.channels", 2, "data.channels: expected one of 1, 3 or null, got 2"),
         ("data.flip", "maybe", "data.flip: expected true or false, got maybe"),

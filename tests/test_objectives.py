@@ -6,12 +6,13 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from elsewhere import pretended
 from tiny_runs import DISCRIMINATOR, reset_accelerate, tiny_recipe
 from torch import nn
 
-from genhub import GenHubClassifier
+from genhub import GenHubClassifier, losses
 from genhub.data import load_images
 from training.alarms import Alarms, Diverged, require_finite
 from training.batches import Batches
@@ -88,6 +89,11 @@ CASES = [
         CRITIC_LOGS | {"gradient_penalty"},
     ),
     ("adversarial", {"r1": 1.0}, GAN_LOGS | {"r1"}),
+    (
+        "adversarial",
+        {"loss": "relativistic", "r1": 1.0, "r2": 0.5},
+        {"accuracy_pairs", "generator_loss", "discriminator_loss", "r1", "r2"},
+    ),
     ("adversarial", {"diffaugment": ["color", "translation", "cutout"]}, GAN_LOGS),
     ("vae_gan", {}, GAN_LOGS | {"reconstruction", "similarity", "kl"}),
     ("vae_gan", {"prior_share": 0.5}, GAN_LOGS | {"reconstruction", "similarity", "kl"}),
@@ -105,10 +111,10 @@ def test_every_objective_trains(kind, options, logged):
     assert logs.keys() == logged
     assert all(map(math.isfinite, logs.values())), logs
     unchanged = [name for name, value in setup.weights().items() if torch.equal(value, before[name])]
-    if options.get("loss") in ("hinge", "wasserstein"):  # a constant added to all logits cancels in these
+    if options.get("loss") in ("hinge", "wasserstein", "relativistic"):  # where a constant added to all logits cancels
         unchanged = [name for name in unchanged if not name.endswith("op.linear.bias")]
     assert not unchanged, "weights that no update reaches"
-    shares = {"accuracy_real", "accuracy_fake", "accuracy"}
+    shares = {"accuracy_real", "accuracy_fake", "accuracy_pairs", "accuracy"}
     if options.get("loss") != "least_squares":  # its outputs are drawn to 0 and 1, not kept between
         shares |= {"d_real", "d_fake_before", "d_fake_after"}
     for name in logged & shares:
@@ -175,6 +181,33 @@ def test_a_critic_tells_a_distance():
     penalized = Setup(objective={"loss": "wasserstein", "gradient_penalty": 10}).update(3)
     bound = 10 * penalized["gradient_penalty"] - penalized["wasserstein_distance"]
     assert penalized["discriminator_loss"] == pytest.approx(bound, rel=1e-4)
+
+
+def test_each_penalty_is_taken_where_it_says():
+    setup = Setup(
+        discriminator={"stages": PLAIN_DISCRIMINATOR}, objective={"loss": "relativistic", "r1": 2.0, "r2": 3.0}
+    )
+    (part,) = setup.objective.parts(setup.batches, 0)
+    fake = torch.zeros_like(part.images)
+    loss, logs = setup.objective.discriminator_loss(part, fake)
+
+    def critic(images):
+        return setup.objective.discriminator(images, part.condition)
+
+    for name, images in (("r1", part.images), ("r2", fake)):
+        assert logs[name].item() == pytest.approx(losses.zero_centred_penalty(critic, images).mean().item(), rel=1e-5)
+    assert logs["r1"].item() != pytest.approx(logs["r2"].item(), rel=1e-3)
+    pairs = F.softplus(critic(fake) - critic(part.images)).mean().item()
+    assert loss.item() == pytest.approx(pairs + 2 * logs["r1"].item() + 3 * logs["r2"].item(), rel=1e-5)
+
+
+def test_a_relativistic_generator_is_compared_with_the_real_images_of_its_batch():
+    setup = Setup(discriminator={"stages": PLAIN_DISCRIMINATOR}, objective={"loss": "relativistic"})
+    (part,) = setup.objective.parts(setup.batches, 0)
+    fake, extra = setup.objective.make_fake(part)
+    loss, _ = setup.objective.generator_loss(part, fake, extra)
+    real_logits, logits = (setup.objective.discriminator(images, part.condition) for images in (part.images, fake))
+    assert loss.item() == pytest.approx(F.softplus(real_logits - logits).mean().item(), rel=1e-5)
 
 
 def test_least_squares_tells_its_outputs_against_their_targets():
@@ -442,9 +475,15 @@ def test_weight_that_is_no_number():
         require_finite(5, {"model": network})
 
 
-def test_discriminator_has_won_after_ten_lines_in_a_row():
+@pytest.mark.parametrize(
+    ("won", "even"),
+    [
+        ({"accuracy_real": 1.0, "accuracy_fake": 0.995}, {"accuracy_real": 1.0, "accuracy_fake": 0.9}),
+        ({"accuracy_pairs": 0.995}, {"accuracy_pairs": 0.9}),
+    ],
+)
+def test_discriminator_has_won_after_ten_lines_in_a_row(won, even):
     alarms = Alarms(1.0)
-    won, even = {"accuracy_real": 1.0, "accuracy_fake": 0.995}, {"accuracy_real": 1.0, "accuracy_fake": 0.9}
     found = [alarms.check_losses(step, even if step == 9 else won) for step in range(30)]
     assert [step for step, messages in enumerate(found) if messages] == [19], "said once, after ten lines in a row"
     assert "the discriminator tells nearly all images apart" in found[19][0]

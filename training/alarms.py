@@ -42,8 +42,8 @@ class Alarms:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(f"step {step}: {name} is {value}; {ADVICE}")
-        accuracies = (values.get("accuracy_real", 0), values.get("accuracy_fake", 0))
-        self.won = self.won + 1 if min(accuracies) > 0.99 else 0
+        accuracy = min(values.get("accuracy_real", 0), values.get("accuracy_fake", 0))
+        self.won = self.won + 1 if values.get("accuracy_pairs", accuracy) > 0.99 else 0
         if self.won == PATIENCE:
             return ["the discriminator tells nearly all images apart: the generator learns little from it"]
         return []

@@ -15,7 +15,7 @@ from genhub.models.latent import MAX_IMAGES
 from training.pipelines import LatentAutoencoder, TextToImage
 from training.settings import ConfigError, TrainConfig
 
-ADVERSARIAL = ("loss", "critic_steps", "clip", "gradient_penalty", "r1", "diffaugment")
+ADVERSARIAL = ("loss", "critic_steps", "clip", "gradient_penalty", "r1", "r2", "diffaugment")
 # What each objective reads of ObjectiveConfig, and the model it trains.
 READS = {
     "autoencoder": ("reconstruction",),
@@ -159,7 +159,7 @@ ABOVE_ZERO = (
 )
 NOT_NEGATIVE = (
     "clip_norm objective.guidance_scale objective.min_snr objective.class_weight "
-    "objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 "
+    "objective.beta objective.adversarial_weight objective.clip objective.gradient_penalty objective.r1 objective.r2 "
     "optimizer.momentum optimizer.weight_decay discriminator_optimizer.momentum discriminator_optimizer.weight_decay "
     "schedule.warmup schedule.final data.rotate data.sharpen data.oversample"
 )

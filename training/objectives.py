@@ -207,6 +207,8 @@ class Adversarial(Objective):
         loss = losses.discriminator_loss(objective.loss, real_logits, fake_logits).mean()
         if objective.loss == "wasserstein":  # its scores have no zero: only their difference means anything
             logs = {"wasserstein_distance": (real_logits - fake_logits).mean()}
+        elif objective.loss == "relativistic":  # nor have these
+            logs = {"accuracy_pairs": (real_logits > fake_logits).float().mean()}
         else:
             logs = {
                 "d_real": self.opinion(real_logits).mean(),
@@ -222,16 +224,20 @@ class Adversarial(Objective):
             penalty = losses.gradient_penalty(critic, part.images, fake, part.noise.uniform()).mean()
             loss = loss + objective.gradient_penalty * penalty
             logs["gradient_penalty"] = penalty
-        if objective.r1:
-            penalty = losses.r1_penalty(critic, part.images).mean()
-            loss = loss + objective.r1 * penalty
-            logs["r1"] = penalty
+        for name, weight, images in (("r1", objective.r1, part.images), ("r2", objective.r2, fake)):
+            if weight:
+                penalty = losses.zero_centred_penalty(critic, images).mean()
+                loss = loss + weight * penalty
+                logs[name] = penalty
         return loss, logs
 
     def generator_loss(self, part: Part, fake: torch.Tensor, extra: Logs) -> tuple[torch.Tensor, Logs]:
-        logits = self.judge(fake, part)
-        loss = losses.generator_loss(self.config.objective.loss, logits).mean()
-        logs = {} if self.config.objective.loss == "wasserstein" else {"d_fake_after": self.opinion(logits).mean()}
+        kind, logits, real_logits = self.config.objective.loss, self.judge(fake, part), None
+        if kind == "relativistic":
+            with torch.no_grad():
+                real_logits = self.judge(part.images, part)
+        loss = losses.generator_loss(kind, logits, real_logits).mean()
+        logs = {} if kind in ("wasserstein", "relativistic") else {"d_fake_after": self.opinion(logits).mean()}
         if self.config.objective.class_weight:
             with self.accelerator.autocast():
                 classes = self.classifier(fake).float()

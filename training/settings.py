@@ -74,7 +74,7 @@ class ObjectiveConfig:
     Args:
         type: ``autoencoder``, ``vae``, ``adversarial``, ``vae_gan``, ``classifier``, ``diffusion``, ``distillation``,
             ``adversarial_distillation``, ``latent_autoencoder`` or ``text_to_image``.
-        loss: adversarial: ``bce``, ``least_squares``, ``hinge`` or ``wasserstein``.
+        loss: adversarial: ``bce``, ``least_squares``, ``hinge``, ``wasserstein`` or ``relativistic``.
         reconstruction: autoencoder and VAE: ``mse``, ``l1`` or ``bce`` (of pixels in [0, 1]), summed per image.
         beta: weight of the KL divergence (Higgins et al., 2017).
         adversarial_weight: weight of the adversarial loss in ``vae_gan`` and ``adversarial_distillation``.
@@ -86,7 +86,8 @@ class ObjectiveConfig:
         critic_steps: discriminator updates per generator update.
         clip: Wasserstein GAN: critic weights are clipped to ±clip after each update; 0 leaves them.
         gradient_penalty: weight of the penalty on the critic's gradient norm between real and fake (WGAN-GP).
-        r1: weight of the zero-centred gradient penalty on real images (Mescheder et al., 2018).
+        r1, r2: weights of the zero-centred gradient penalty on real and on fake images (Mescheder et al., 2018). With a
+            relativistic loss and no other normalisation, both together train stably (Huang et al., 2024).
         diffaugment: any of ``color``, ``translation``, ``cutout`` on real and fake alike (Zhao et al., 2020).
         label_dropout: diffusion, text_to_image: share of images shown without their class or caption, for guidance
             (Ho & Salimans, 2021).
@@ -109,7 +110,7 @@ class ObjectiveConfig:
         "latent_autoencoder",
         "text_to_image",
     ]
-    loss: Literal["bce", "least_squares", "hinge", "wasserstein"] = "bce"
+    loss: Literal["bce", "least_squares", "hinge", "wasserstein", "relativistic"] = "bce"
     reconstruction: Literal["mse", "l1", "bce"] = "mse"
     beta: float = 1.0
     adversarial_weight: float = 1.0
@@ -121,6 +122,7 @@ class ObjectiveConfig:
     clip: float = 0.0
     gradient_penalty: float = 0.0
     r1: float = 0.0
+    r2: float = 0.0
     diffaugment: list[Literal["color", "translation", "cutout"]] = dataclasses.field(default_factory=list)
     label_dropout: float = 0.1
     min_snr: float = 0.0

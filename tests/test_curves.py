@@ -1,11 +1,13 @@
 """Runs held against each other by time."""
 
 import json
+import re
 
 import pytest
 from PIL import Image
 
 from training import curves
+from training.pictures import PICTURES
 
 
 def write_run(folder, name, pace, distances, accuracy=None, judge="judge 12ab"):
@@ -20,7 +22,7 @@ def write_run(folder, name, pace, distances, accuracy=None, judge="judge 12ab"):
             {"step": step, "quality": distance, **judged, **({"probe_class_accuracy": accuracy} if accuracy else {})}
         )
     path = folder / name / "log.jsonl"
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return str(path.parent)
 
@@ -50,6 +52,22 @@ def test_bundled_models_have_their_curve_and_it_can_be_drawn(tmp_path, capsys):
     assert "cgan-mnist | projected-gan-mnist" in capsys.readouterr().out
     with Image.open(path) as picture:
         assert picture.width > 300
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    """A drawing in SVG names its texts, so that its legend can be read."""
+    runs = [write_run(tmp_path / day, "mine", 1.0, [3.0, 2.0]) for day in ("monday", "tuesday")]
+    for given, expected in ((runs, runs), (runs[:1], ["mine"])):
+        path = tmp_path / "curves.svg"
+        assert curves.main([*given, "--output", str(path)]) == 0
+        assert re.findall(r"<!-- (.*mine) -->", path.read_text()) == expected
+
+
+@pytest.mark.parametrize("suffix", PICTURES)
+def test_every_kind_of_picture_that_is_allowed_is_written(tmp_path, suffix):
+    path = tmp_path / f"curves{suffix}"
+    assert curves.main([write_run(tmp_path, "mine", 1.0, [3.0, 2.0]), "--output", str(path)]) == 0
+    assert path.stat().st_size > 1000
 
 
 def test_runs_of_different_judges_are_not_compared(tmp_path, capsys):

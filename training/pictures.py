@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,13 +123,14 @@ def draw_quality(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]], 
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
+    labels = short_names(curves)
     for place, (system, seeds) in enumerate(curves.items()):
         leading = place < HIGHLIGHTED
         style = {"color": f"C{place}", "linewidth": 1.4} if leading else {"color": "#bbbbbb", "linewidth": 0.7}
         for points in seeds:
             (line,) = axes.plot(*zip(*points, strict=True), marker=".", zorder=2 if leading else 1, **style)
         if leading:
-            line.set_label(Path(system).name)
+            line.set_label(labels[system])
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
@@ -138,6 +139,12 @@ def draw_quality(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]], 
     axes.set_ylabel("Fréchet distance of 2,000 samples")
     figure.legend(loc="outside upper center", ncols=3, fontsize=9)
     save(figure, path)
+
+
+def short_names(systems: Iterable[str]) -> dict[str, str]:
+    """The last part of each recipe's or folder's name; the whole of it where two end alike."""
+    last = {system: Path(system).name for system in systems}
+    return {system: name if list(last.values()).count(name) == 1 else system for system, name in last.items()}
 
 
 def draw_order(systems: Mapping[str, tuple[float, float]], path: Path) -> None:
@@ -170,7 +177,8 @@ def family(system: str) -> str:
 
 
 def save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=75, pil_kwargs={"optimize": True})
+    drawn = path.suffix.lower() in (".pdf", ".svg")  # lines, not pixels: Pillow has no part in them
+    figure.savefig(path, dpi=75, **({} if drawn else {"pil_kwargs": {"optimize": True}}))
 
 
 def contact_sheets(model: str, folder: Path) -> list[Path]:

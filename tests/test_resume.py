@@ -222,6 +222,24 @@ def test_stopped_and_continued(tmp_path, undisturbed, number):
     assert_same_run(tmp_path / "tiny", undisturbed)
 
 
+def test_stopped_while_the_last_checkpoint_was_judged(tmp_path, undisturbed):
+    def interrupted(run):
+        assess(run)
+        if run.is_over():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def work() -> int:
+        training.run.Run.assess = interrupted
+        return run(tmp_path, RECIPE)
+
+    assess = training.run.Run.assess
+    assert forked(work, tmp_path / "out.txt") == 130
+    assert "continue with: --resume" in (tmp_path / "out.txt").read_text()
+    assert not (tmp_path / "tiny" / "final").exists()
+    assert leg(tmp_path, first=False) == 0, (tmp_path / "out.txt").read_text()
+    assert_same_run(tmp_path / "tiny", undisturbed)
+
+
 def test_second_interrupt_acts_at_once(tmp_path):
     def interrupted(objective, batches, step):
         os.kill(os.getpid(), signal.SIGTERM)

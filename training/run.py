@@ -152,6 +152,7 @@ class Run:
                     self.assess()
                 if self.step % config.checkpoint_every == 0 or ended or stopped:
                     self.save()
+            (stopped,) = self.vote(stopped or interrupted.is_set())  # in the last step, while it was judged or saved
         if ended and self.best is None:  # a finished budget that no step of this or an earlier process assessed
             self.assess()
         return not stopped

@@ -6,8 +6,10 @@ import dataclasses
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from genhub import ModelInfo, list_models
@@ -16,6 +18,7 @@ from space.shell import ASSETS
 FOLDER = ASSETS / "progress"
 COLUMNS, ROWS = 10, 3  # of a sheet that are kept: the same latents every time
 GAP = 2  # between the images of a sheet
+MOMENTS = 12  # of a training that are kept, each later by the same factor, since images change most at first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,7 @@ def keep(run: Path, info: ModelInfo) -> int:
     folder.mkdir(parents=True)
     last = steps_of(info.folder / "training_summary.json")
     steps = {int(path.stem.removeprefix("step-")): path for path in sorted((run / "grids").glob("step-*.png"))}
-    sheets = [(f"step {step}", path) for step, path in steps.items() if step != last]  # at the end, as bundled
+    sheets = [(f"step {step}", steps[step]) for step in spaced(steps) if step != last]  # at the end, as bundled
     frames = []
     for when, path in [*sheets, ("as bundled", info.folder / "samples.png")]:
         picture = top_rows(Image.open(path), info.image_shape[1])
@@ -56,6 +59,13 @@ def keep(run: Path, info: ModelInfo) -> int:
     record = {"steps": last, "size": picture.size, "frames": frames}
     (folder / "frames.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
     return len(frames)
+
+
+def spaced(steps: Iterable[int]) -> list[int]:
+    """At most ``MOMENTS`` of ascending steps: those nearest to a geometric series from the first to the last."""
+    steps = list(steps)
+    wanted = np.geomspace(steps[0], steps[-1], MOMENTS) if len(steps) > MOMENTS else steps
+    return sorted({min(steps, key=lambda step: abs(step - moment)) for moment in wanted})
 
 
 def top_rows(sheet: Image.Image, size: int) -> Image.Image:

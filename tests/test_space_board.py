@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from genhub import list_models
 from space import charts, progress
 from space.board import (
     METRICS,
@@ -30,7 +31,7 @@ from space.families import FAMILIES
 from space.findings import findings
 from space.pages import leaderboard
 from space.pages.leaderboard import as_csv, best_of, chosen, curves_of, read_choice
-from space.progress import frames_of, top_rows
+from space.progress import FOLDER, MOMENTS, frames_of, spaced, top_rows
 from space.server import build
 from space.sheets import sheets_of
 from space.shell import ASSETS
@@ -410,6 +411,20 @@ def test_the_moments_of_another_training_are_not_shown(tmp_path, monkeypatch):
     kept.write_text(kept.read_text().replace('"steps": ', '"steps": 1'))
     assert frames_of(info) == []
     assert progress.main([str(tmp_path / "nobody")]) == 2
+
+
+def test_of_a_long_training_early_moments_are_kept_most():
+    kept = spaced(range(900, 60_000, 900))
+    assert kept[:3] == [900, 1800, 2700]
+    assert kept[-1] == 59_400
+    assert len(kept) <= MOMENTS
+    assert sum(step < 15_000 for step in kept) > len(kept) / 2
+    assert spaced([3, 5, 9]) == [3, 5, 9]
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDER.iterdir()), ids=lambda folder: folder.name)
+def test_what_is_kept_belongs_to_a_bundled_training(folder):
+    assert frames_of(next(info for info in list_models() if info.name == folder.name))
 
 
 def test_curves_are_what_the_log_says():

@@ -63,7 +63,7 @@ LESSONS = {  # a family's slug → its lesson
     "ae": Lesson(
         "One network squeezes an image into a few numbers, the code. A second one rebuilds the image from it.",
         "The copy should match the original, pixel by pixel.",
-        "It compresses well, and what it rebuilds badly is unusual: a way to find odd images.",
+        "It compresses well, and what it rebuilds badly is unusual: a way to find odd images, if not simple ones.",
         "It cannot invent. Nobody knows which codes belong to images, so a random code gives mush.",
         ("image", "encoder", "code", "decoder", "copy"),
         "Hinton & Salakhutdinov, 2006",

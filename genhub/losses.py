@@ -45,6 +45,8 @@ def generator_loss(kind: str, fake: torch.Tensor, real: torch.Tensor | None = No
         case "hinge" | "wasserstein":
             return -fake
         case "relativistic":
+            if real is None:
+                raise ValueError("real: a relativistic loss compares pairs; give the logits of real images, too")
             return F.softplus(real - fake)
     raise ValueError(f"loss: expected {ADVERSARIAL}, got {kind!r}")
 

@@ -82,6 +82,11 @@ def test_unknown_kinds_are_refused():
             function()
 
 
+def test_a_relativistic_loss_takes_pairs():
+    with pytest.raises(ValueError, match="real: a relativistic loss compares pairs"):
+        losses.generator_loss("relativistic", FAKE)
+
+
 # -- penalties
 
 

@@ -52,15 +52,19 @@ class ConditionalBatchNorm(nn.Module):
 class SelfAttention(nn.Module):
     """Self-attention over positions with a learned gate that starts at zero (SAGAN, Zhang et al., 2019).
 
-    Queries and keys have width // 8 channels, values have width, and there is no output projection.
+    Queries and keys have width // 8 channels, values have width, and there is no output projection. ``spectral``
+    normalises all three, as the paper does.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, spectral: bool = False) -> None:
         super().__init__()
         self.query = nn.Conv2d(width, max(1, width // 8), 1)
         self.key = nn.Conv2d(width, max(1, width // 8), 1)
         self.value = nn.Conv2d(width, width, 1)
         self.gate = nn.Parameter(torch.zeros(()))
+        if spectral:
+            for layer in (self.query, self.key, self.value):
+                nn.utils.parametrizations.spectral_norm(layer)
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.gate)

@@ -50,7 +50,7 @@ OPS = {  # operation: the fields it reads beside norm, momentum, act and dropout
     "flatten": (),
     "identity": (),
     "label": (),
-    "attention": (),
+    "attention": ("spectral",),
     "minibatch_deviation": (),
     "projection": ("spectral",),
     "residual": ("body", "spectral"),
@@ -304,7 +304,7 @@ def build_op(stage: Stage, shape: Shape, num_classes: int | None, where: str) ->
         case "label":
             return LabelConcat(), (shape[0] + need_classes(num_classes, where), *shape[1:])
         case "attention":
-            return SelfAttention(shape[0]), shape
+            return SelfAttention(shape[0], stage.spectral), shape
         case "minibatch_deviation":
             return MinibatchDeviation(), (shape[0] + 1, *shape[1:])
         case "projection":

@@ -259,6 +259,9 @@ def sigma(matrix: torch.Tensor) -> torch.Tensor:
         ({"op": "dense", "width": 9}, (7,), lambda op: op.weight),
         ({"op": "conv", "width": 9}, (4, 8, 8), lambda op: op.weight.flatten(1)),
         ({"op": "conv_transpose", "width": 9}, (4, 8, 8), lambda op: op.weight.transpose(0, 1).flatten(1)),
+        ({"op": "attention"}, (16, 8, 8), lambda op: op.query.weight.flatten(1)),
+        ({"op": "attention"}, (16, 8, 8), lambda op: op.key.weight.flatten(1)),
+        ({"op": "attention"}, (16, 8, 8), lambda op: op.value.weight.flatten(1)),
         ({"op": "projection"}, (7,), lambda op: op.linear.weight),
         ({"op": "projection"}, (7,), lambda op: op.embedding.weight),
         (
@@ -267,7 +270,7 @@ def sigma(matrix: torch.Tensor) -> torch.Tensor:
             lambda op: op.project.weight.flatten(1),
         ),
     ],
-    ids=["dense", "conv", "conv_transpose", "projection", "class embedding", "shortcut"],
+    ids=["dense", "conv", "conv_transpose", "query", "key", "value", "projection", "class embedding", "shortcut"],
 )
 def test_spectral_norm_bounds_the_largest_singular_value(row, shape, find):
     free = randomized(stack(row, shape=shape, classes=3))

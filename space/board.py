@@ -125,7 +125,7 @@ class Entry:
     Attributes:
         name: as people type it, or what is no model in words.
         family: for its colour and name; None for rows that are no model (real images and noise).
-        origin: "bundled", "study", both for a run of the study that is bundled, or "reference" for what is no model.
+        origin: "bundled", "study", or "reference" for what is no model.
         dataset: its short name.
         figures: column → value.
         spreads: column → standard error where recorded, or the deviation between seeds.
@@ -137,7 +137,7 @@ class Entry:
 
     name: str
     family: Family | None
-    origin: Literal["bundled", "study", "bundled, study", "reference"]
+    origin: Literal["bundled", "study", "reference"]
     dataset: str
     figures: Mapping[Column, float]
     spreads: Mapping[Column, float]
@@ -164,13 +164,9 @@ class Entry:
 
 
 def read_board(catalog: Mapping[str, Dataset], study: Path = STUDY) -> list[Entry]:
-    """All rows: the bundled models first, then those of the studies. What was measured once stands there once."""
+    """All rows: the bundled models first, then those of the studies."""
     bundled = [entry for data in catalog.values() for info in data.models if (entry := bundled_entry(info))]
-    studied = [entry for table in sorted(study.glob("*/table.json")) for entry in study_entries(table)]
-    again = [(model, row) for model in bundled for row in studied if row.figures.items() <= model.figures.items()]
-    both, repeated = {model.name for model, _ in again}, {row.name for _, row in again}
-    marked = [dataclasses.replace(entry, origin="bundled, study") if entry.name in both else entry for entry in bundled]
-    return marked + [entry for entry in studied if entry.name not in repeated]
+    return bundled + [entry for table in sorted(study.glob("*/table.json")) for entry in study_entries(table)]
 
 
 def bundled_entry(info: ModelInfo) -> Entry | None:

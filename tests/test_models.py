@@ -28,6 +28,7 @@ from genhub import (
 )
 from genhub.hub import PIPELINE, PRETRAINED
 from genhub.images import to_uint8
+from genhub.layers import SelfAttention
 from genhub.models.base import CLASSES
 from genhub.models.latent import LatentModel, PriorModel
 
@@ -77,8 +78,14 @@ def encode(model: GenHubAE, images: torch.Tensor) -> torch.Tensor:
 
 
 def rounding(model: GenHubModel) -> float:
-    """How far float32 may lead apart: a sampler of many steps feeds its rounding back into the network."""
-    return 1e-3 if isinstance(model, GenHubDiffusion) else 1e-5
+    """How far float32 may lead apart.
+
+    A sampler of many steps feeds its rounding back into the network; attention whose scores run to hundreds is the
+    exponential of theirs.
+    """
+    if isinstance(model, GenHubDiffusion):
+        return 1e-3
+    return 1e-4 if any(isinstance(module, SelfAttention) for module in model.modules()) else 1e-5
 
 
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:

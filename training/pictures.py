@@ -132,7 +132,8 @@ def draw_quality(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]], 
         if leading:
             line.set_label(labels[system])
     axes.set_yscale("log")
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7)))
+    axes.grid(axis="y", which="both", color="#eeeeee")  # of few ticks it shows that they are unevenly far apart
     for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         ticks("{x:g}")  # not as powers of ten
     axes.set_xlabel(over)

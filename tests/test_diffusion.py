@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import diffusers
 import pytest
 import tiny
 import torch
@@ -135,8 +136,9 @@ def test_components_are_fitted_to_the_data():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("steps", [1, 4, 7, 61])  # 1,000 timesteps cannot be divided by the last two
-def test_a_perfect_denoiser_samples_the_image_that_it_knows(kind, steps, monkeypatch):
-    model = build(kind).eval()
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_perfect_denoiser_samples_the_image_that_it_knows(kind, steps, order, monkeypatch):
+    model = build(kind, solver_order=order).eval()
     known = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1)) * 1.8 - 0.9
     left = []
 
@@ -150,6 +152,40 @@ def test_a_perfect_denoiser_samples_the_image_that_it_knows(kind, steps, monkeyp
     assert len(left) == steps
     for noise in left:  # at the level that the network is told, what is not the image is what the sample began as
         assert (noise - left[0]).abs().max() < 1e-2 * left[0].abs().max()
+
+
+def test_the_solvers_are_those_of_diffusers():
+    ends = []
+    for order in (1, 2):
+        more = {"clip_sample": False, "rescale_betas_zero_snr": False, "timestep_spacing": "trailing"}
+        torch.manual_seed(0)
+        model, seen = build(more=more, solver_order=order).eval(), []
+        model.generate(2, seed=3, num_inference_steps=8, callback=lambda i, x, clean, seen=seen: seen.append(x))
+        solver = diffusers.DPMSolverMultistepScheduler.from_config(model.scheduler.config, solver_order=order)
+        solver.set_timesteps(8)
+        x = sample_latents(2, model.latent_dim, 3).reshape(2, 3, 8, 8)
+        with torch.no_grad():
+            for timestep, ours in zip(solver.timesteps, seen, strict=True):
+                x = solver.step(model(x, timestep.expand(2), None), timestep, x).prev_sample
+                assert torch.allclose(ours, x, atol=1e-3)
+        ends.append(x)
+    assert (ends[0] - ends[1]).abs().max() > 0.1
+
+
+def test_the_second_order_comes_nearer_to_what_many_steps_lead_to(monkeypatch):
+    """For images that are normal numbers of variance 0.1, the best denoiser and the end of its path are known."""
+    errors, latents = [], sample_latents(2, 192, 0).reshape(2, 3, 8, 8)
+    for order in (1, 2):
+        model = build("sample", more={"clip_sample": False, "timestep_spacing": "trailing"}, solver_order=order)
+
+        def forward(noisy, timesteps, condition, scheduler=model.scheduler):
+            alpha, sigma = levels(scheduler, timesteps)
+            return 0.1 * alpha / (0.1 * alpha**2 + sigma**2) * noisy
+
+        monkeypatch.setattr(model, "forward", forward)
+        images = model.generate(2, seed=0, num_inference_steps=20)
+        errors.append((images - (0.1**0.5 * latents).clamp(-1, 1)).abs().mean())
+    assert errors[1] < 0.5 * errors[0], errors
 
 
 def test_guidance_goes_from_the_prediction_without_class_through_the_one_with_it(drawn):
@@ -210,6 +246,7 @@ def test_options_out_of_range(options, message):
     ("changes", "message"),
     [
         ({"patch": 3}, "patch: images of 8 pixels cannot be cut into patches of 3"),
+        ({"solver_order": 3}, "solver_order: expected a whole number from 1 to 2, got 3"),
         ({"patch": 8}, "and then halved 1 times"),
         ({"unet": {"block_out_chanels": [8]}}, "unet.block_out_chanels: .*block_out_channels"),
         ({"unet": {"in_channels": 3}}, "unet.in_channels: UNet2DModel is not given it here"),

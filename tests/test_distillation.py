@@ -102,6 +102,7 @@ def test_a_student_learns(tmp_path):
         ({}, {"teacher": "nowhere/at-all"}, "objective.teacher: nowhere/at-all"),
         ({}, {"teacher": "vae-mnist"}, "objective.teacher: vae-mnist: holds a GenHubVAE"),
         ({}, {"substeps": 3}, "objective.substeps: 3 for each of the student's 4 steps do not divide"),
+        ({"solver_order": 2}, {}, "model.solver_order: expected 1, got 2; a step of DDIM"),
         ({"scheduler": {"prediction_type": "sample"}}, {}, "model.scheduler.beta_schedule: 'linear' where the teacher"),
         ({"unet": {**tiny.DENOISER["unet"], "block_out_channels": [8, 12]}}, {}, "init_from: .*of another shape"),
     ],

@@ -33,6 +33,11 @@ class Distillation(Objective):
                 f"model.scheduler.timestep_spacing: expected 'trailing', got {spacing!r}; distillation counts steps "
                 "from the last timestep; choose a teacher that does"
             )
+        if self.model.solver_order != 1:
+            raise ConfigError(
+                f"model.solver_order: expected 1, got {self.model.solver_order}; a step of DDIM is what distillation "
+                "teaches, so the student must sample by it; its teacher may sample as it likes"
+            )
         self.stride = total // self.model.num_inference_steps
         self.substeps = self.config.objective.substeps
         if total % (self.model.num_inference_steps * self.substeps):

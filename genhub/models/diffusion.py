@@ -27,7 +27,7 @@ Callback = Callable[[int, torch.Tensor, torch.Tensor], None]  # after each denoi
 class GenHubDiffusion(PriorModel):
     """Denoising diffusion model (Ho et al., 2020), class-conditional where it has class names.
 
-    The denoiser is diffusers' ``UNet2DModel``; sampling is its deterministic ``DDIMScheduler`` (Song et al., 2021). The
+    The denoiser is diffusers' ``UNet2DModel``, the noise that of its ``DDIMScheduler``. Sampling is deterministic: the
     latent of an image is the noise that it starts from, so seeds and interpolation mean what they mean for every model.
 
     Args:
@@ -40,6 +40,8 @@ class GenHubDiffusion(PriorModel):
             others hold is left out of all samples. None denoises the pixels.
         num_inference_steps: denoising steps of ``generate`` where it is not told another number.
         guidance_scale: of ``generate`` where it is not told another; 1 is none (Ho & Salimans, 2021).
+        solver_order: 1 samples by DDIM (Song et al., 2021); 2 by DPM-Solver++(2M) (Lu et al., 2022), which costs the
+            same and blurs less: each step also looks at how the expected clean image changed over the one before.
         image_size, channels: of the square images.
         class_names: given for a conditional model. No class, as guidance needs it, is all class weights zero.
     """
@@ -56,6 +58,7 @@ class GenHubDiffusion(PriorModel):
         channels: int,
         class_names: Sequence[str] | None = None,
         components: int | None = None,
+        solver_order: int = 1,
     ) -> None:
         from diffusers import DDIMScheduler, UNet2DModel
 
@@ -70,6 +73,7 @@ class GenHubDiffusion(PriorModel):
             )
         self.num_inference_steps = self.check_steps(num_inference_steps)
         self.guidance_scale = check_guidance(guidance_scale)
+        self.solver_order = check_whole(solver_order, "solver_order", 1, 2)
         planes, side = channels * self.patch**2, image_size // self.patch
         self.components = None if components is None else check_whole(components, "components", 1, planes)
         self.sample_shape = self.image_shape if components is None else (components, side, side)
@@ -156,11 +160,12 @@ class GenHubDiffusion(PriorModel):
         scale: float,
         callback: Callback | None = None,
     ) -> torch.Tensor:
-        """Noise (n, latent_dim) to images (n, C, H, W) in [-1, 1] by DDIM."""
+        """Noise (n, latent_dim) to images (n, C, H, W) in [-1, 1]."""
         scheduler = copy.copy(self.scheduler)  # set_timesteps changes it
         scheduler.set_timesteps(steps)
         timesteps = scheduler.timesteps[:steps].tolist()  # rounding can leave it one too many
         x = latents.reshape(-1, *self.sample_shape)
+        before = None  # the clean image of the step before and how far it went in log signal-to-noise ratio
         for i, (timestep, following) in enumerate(pairwise([*timesteps, -1])):
             at, to = (torch.full((len(x),), t, device=x.device) for t in (timestep, following))
             clean = scheduler.step(self.guided(x, at, condition, scale), timestep, x).pred_original_sample
@@ -168,7 +173,12 @@ class GenHubDiffusion(PriorModel):
             # leads to the one that is next only where the number of steps divides that of training.
             # Guidance leads clean pixels out of range. They were clipped, and then the noise must be what remains of x.
             (alpha, sigma), (next_alpha, next_sigma) = levels(scheduler, at), levels(scheduler, to)
-            x = (next_alpha * clean + next_sigma * (x - alpha * clean) / sigma).to(x.dtype)
+            h = (next_alpha / next_sigma).log() - (alpha / sigma).log()
+            target = clean
+            if self.solver_order == 2 and before is not None and following >= 0:  # the last h is infinite
+                target = clean + h / before[1] / 2 * (clean - before[0])
+            before = clean, h
+            x = (next_alpha * target + next_sigma * (x - alpha * target) / sigma).to(x.dtype)
             if callback is not None:
                 callback(i, self.unpack(x).float(), self.unpack(clean).float())
         return self.unpack(x).clamp(-1, 1)

@@ -256,7 +256,7 @@ def test_a_study_is_alone_in_its_folder(tmp_path):
 
 
 def test_commands_share_budget_and_cores_and_are_assessed_six_times(names, tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "cores", lambda: 6)
+    monkeypatch.setattr(study, "cpu_count", lambda: 6)
     options, overrides = study.parse(
         [*names, "--images", "4001", "--output", str(tmp_path), "--jobs", "3", "--", "--ema=0"]
     )

@@ -20,6 +20,7 @@ import genhub
 import training.evaluate
 import training.finish
 import training.objectives
+import training.process
 import training.run
 import training.train
 from genhub import GenHubCGAN, GenHubDiscriminator
@@ -470,6 +471,23 @@ def readability(model: GenHubCGAN, n: int = 500) -> float:
     labels = [i % 10 for i in range(n)]
     pixels = to_uint8(model.generate(n, labels=labels, seed=1)).flatten(1).numpy() * (16 / 255)
     return float((reader.predict(pixels) == labels).mean())
+
+
+@pytest.mark.parametrize(
+    ("asked", "openmp", "processes", "used"),
+    [(None, "", 1, 6), (None, "1", 1, 6), (None, "1", 4, 1), (None, "1", 8, 1), (None, "3", 1, 0), (5, "3", 1, 5)],
+)
+def test_a_run_uses_the_cores_that_it_is_granted(asked, openmp, processes, used, monkeypatch):
+    """The share of its process, unless its config or OpenMP's variable says otherwise. 0 stands for no change."""
+    chosen = [0]
+    monkeypatch.setattr(training.process, "cpu_count", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    monkeypatch.setenv("OMP_NUM_THREADS", openmp or "1")
+    if not openmp:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    training.process.set_threads(parse_config(tiny_recipe(threads=asked)))
+    assert chosen[-1] == used
 
 
 def test_help_names_recipes_and_keys(capsys):

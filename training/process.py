@@ -7,6 +7,7 @@ import os
 import signal
 
 import torch
+from joblib import cpu_count  # the cores granted: Python's own count ignores the limits of a container
 
 from training.settings import TrainConfig
 
@@ -20,12 +21,7 @@ def set_threads(config: TrainConfig) -> None:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     elif os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 class interruption(contextlib.AbstractContextManager):

@@ -36,6 +36,8 @@ from typing import Any
 if not __package__:  # run as a script: import from the root, not from this folder, whose names hide other packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from joblib import cpu_count
+
 from genhub.data import short_name
 from genhub.errors import DataError, LoadError, nearest
 from training.checkpoints import write_text
@@ -44,7 +46,7 @@ from training.config import parse_config, read_recipe, recipe_names
 from training.costs import step_flops
 from training.folders import LOCK
 from training.pictures import contact_sheets, draw_study
-from training.process import cores, interruption
+from training.process import interruption
 from training.results import write_result
 from training.run import first_image
 from training.settings import ConfigError, TrainConfig, make_folder
@@ -166,7 +168,7 @@ def command(job: Job, options: argparse.Namespace, overrides: list[str]) -> list
         "max-minutes": "null",
         "checkpoint-every": math.ceil(steps / ASSESSMENTS),
         "log-every": max(1, min(job.config.log_every, steps // LOG_LINES)),
-        "threads": max(1, cores() // options.jobs),
+        "threads": max(1, cpu_count() // options.jobs),
     } | ({"dataset": options.dataset} if options.dataset else {})
     started = (job.folder / "config.yaml").is_file()
     what = ["--resume", str(job.folder)] if started else ["--recipe", job.recipe]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
+from joblib import cpu_count
 
 import genhub
 from genhub.data import ImageSet
@@ -37,6 +38,8 @@ class Engine:
         self.catalog = catalog
         self.beforehand = {result.job: result for result in beforehand}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # In a container that is granted fewer cores than its machine has, torch would start a thread for each of those.
+        torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
         self.models: dict[tuple[str, str], Any] = {}
         self.critics: dict[str, genhub.GenHubModel] = {}
         self.timed: set[tuple[str, int]] = set()  # models and numbers of images that were asked for before

@@ -99,6 +99,18 @@ def test_results_and_models_are_kept(engine, monkeypatch):
     assert len(engine.results) == 2
 
 
+@pytest.mark.parametrize(("granted", "used"), [(2, 2), (6, 4)])
+def test_the_engine_takes_no_more_cores_than_it_is_granted(granted, used, monkeypatch):
+    """Nor more than torch would: four here."""
+    chosen = []
+    monkeypatch.setattr(inference, "cpu_count", lambda: granted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    Engine(CATALOG)
+    assert chosen == [used]
+
+
+
 def test_what_was_made_beforehand_is_not_pushed_out(monkeypatch):
     monkeypatch.setattr(inference, "MAX_RESULTS", 2)
     engine = Engine(CATALOG, precomputed.read(CATALOG))

@@ -483,9 +483,9 @@ def test_a_run_uses_the_cores_that_it_is_granted(asked, openmp, processes, used,
     monkeypatch.setattr(training.process, "cpu_count", lambda: 6)
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-    monkeypatch.setenv("OMP_NUM_THREADS", openmp or "1")
-    if not openmp:
-        monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if openmp:
+        monkeypatch.setenv("OMP_NUM_THREADS", openmp)
     training.process.set_threads(parse_config(tiny_recipe(threads=asked)))
     assert chosen[-1] == used
 

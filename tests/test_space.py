@@ -110,7 +110,6 @@ def test_the_engine_takes_no_more_cores_than_it_is_granted(granted, used, monkey
     assert chosen == [used]
 
 
-
 def test_what_was_made_beforehand_is_not_pushed_out(monkeypatch):
     monkeypatch.setattr(inference, "MAX_RESULTS", 2)
     engine = Engine(CATALOG, precomputed.read(CATALOG))
